@@ -1,0 +1,1 @@
+//! The node: sockets, tasks, clock, configuration and wiring. The only crate that waits.

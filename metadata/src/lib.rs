@@ -1,0 +1,1 @@
+//! Every decision of the cluster as pure state machines: no clock, no file, no socket, no thread outside `quorum`.
