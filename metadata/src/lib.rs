@@ -1,1 +1,4 @@
 //! Every decision of the cluster as pure state machines: no clock, no file, no socket, no thread outside `quorum`.
+
+pub mod configs;
+pub mod image;
