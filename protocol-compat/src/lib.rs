@@ -4,8 +4,12 @@
 //! them; record batches stay bytes.
 
 pub mod api_key;
+pub mod error;
 pub mod error_code;
+pub mod guard;
+pub mod messages;
 pub mod record_batch;
+pub mod records;
 pub mod types;
 
 pub use api_key::ApiKey;
