@@ -2,3 +2,4 @@
 
 pub mod configs;
 pub mod image;
+pub mod quorum;

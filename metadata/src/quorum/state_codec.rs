@@ -1,0 +1,130 @@
+//! The vote and the last purged entry: small records with magic, version, length and checksum (rule S7).
+//!
+//! Layout, big-endian: 4 bytes magic, `u16` version (0), `u32` payload length, payload, `u32` CRC-32C of all that
+//! precedes it. The vote's payload: `u64` term, `u64` node voted for, `u8` 1 if a quorum granted it. The purged entry's:
+//! `u64` term, `u64` index. A record that cannot be read stops the node: neither can be rebuilt from anything else.
+
+use super::fields::Fields;
+use super::types::{LogId, Vote, log_id, term_of};
+
+const VERSION: u16 = 0;
+const VOTE_MAGIC: [u8; 4] = *b"CQVT";
+const PURGED_MAGIC: [u8; 4] = *b"CQPG";
+const CHECKSUM_BYTES: usize = 4;
+
+/// The vote as one record: term and node in one write (rule O1).
+pub(super) fn encode_vote(vote: &Vote) -> Vec<u8> {
+    let mut payload = Vec::with_capacity(17);
+    payload.extend_from_slice(&vote.leader_id.term.to_be_bytes());
+    payload.extend_from_slice(&vote.leader_id.voted_for.to_be_bytes());
+    payload.push(u8::from(vote.committed));
+    seal(VOTE_MAGIC, &payload)
+}
+
+/// # Errors
+/// A sentence that says what is wrong with the record.
+pub(super) fn decode_vote(record: &[u8]) -> Result<Vote, String> {
+    let payload = unseal(VOTE_MAGIC, record)?;
+    take_vote(payload).ok_or_else(|| "the payload is not a vote".to_owned())
+}
+
+fn take_vote(payload: &[u8]) -> Option<Vote> {
+    let mut fields = Fields::new(payload);
+    let (term, node) = (fields.u64()?, fields.u64()?);
+    let vote = match fields.u8()? {
+        0 => Vote::new(term, node),
+        1 => Vote::new_committed(term, node),
+        _ => return None,
+    };
+    fields.is_empty().then_some(vote)
+}
+
+/// The last purged entry as one record.
+pub(super) fn encode_purged(purged: &LogId) -> Vec<u8> {
+    let mut payload = Vec::with_capacity(16);
+    payload.extend_from_slice(&term_of(purged).to_be_bytes());
+    payload.extend_from_slice(&purged.index.to_be_bytes());
+    seal(PURGED_MAGIC, &payload)
+}
+
+/// # Errors
+/// A sentence that says what is wrong with the record.
+pub(super) fn decode_purged(record: &[u8]) -> Result<LogId, String> {
+    let mut fields = Fields::new(unseal(PURGED_MAGIC, record)?);
+    match (fields.u64(), fields.u64(), fields.is_empty()) {
+        (Some(term), Some(index), true) => Ok(log_id(term, index)),
+        _ => Err("the payload is not a log id".to_owned()),
+    }
+}
+
+fn seal(magic: [u8; 4], payload: &[u8]) -> Vec<u8> {
+    let mut record = magic.to_vec();
+    record.extend_from_slice(&VERSION.to_be_bytes());
+    record.extend_from_slice(&(payload.len() as u32).to_be_bytes());
+    record.extend_from_slice(payload);
+    let checksum = crc32c::crc32c(&record);
+    record.extend_from_slice(&checksum.to_be_bytes());
+    record
+}
+
+fn unseal(magic: [u8; 4], record: &[u8]) -> Result<&[u8], String> {
+    let (body, checksum) = record
+        .split_last_chunk::<CHECKSUM_BYTES>()
+        .ok_or_else(|| format!("the record has only {} bytes", record.len()))?;
+    let mut fields = Fields::new(body);
+    if fields.bytes(magic.len()) != Some(&magic) {
+        return Err("the record does not begin with its magic".to_owned());
+    }
+    let (stored, computed) = (u32::from_be_bytes(*checksum), crc32c::crc32c(body));
+    if stored != computed {
+        return Err(format!(
+            "the checksum is {stored:#010x}, the bytes have {computed:#010x}"
+        ));
+    }
+    match fields.u16() {
+        Some(VERSION) => {}
+        Some(version) => {
+            return Err(format!(
+                "version {version} is not known to this version of the software"
+            ));
+        }
+        None => return Err("the record is cut short".to_owned()),
+    }
+    let length = fields.u32().and_then(|length| usize::try_from(length).ok());
+    length
+        .filter(|&length| length == fields.remaining())
+        .and_then(|length| fields.bytes(length))
+        .ok_or_else(|| "the length does not fit the record".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn votes_and_purged_entries_come_back() {
+        for vote in [Vote::new(0, 0), Vote::new(7, 3), Vote::new_committed(u64::MAX, 1)] {
+            assert_eq!(decode_vote(&encode_vote(&vote)), Ok(vote));
+        }
+        assert_eq!(decode_purged(&encode_purged(&log_id(4, 900))), Ok(log_id(4, 900)));
+    }
+
+    #[test]
+    fn every_flipped_bit_and_every_cut_is_found() {
+        let record = encode_vote(&Vote::new(7, 3));
+        for bit in 0..record.len() * 8 {
+            let mut damaged = record.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            assert!(decode_vote(&damaged).is_err(), "bit {bit}");
+        }
+        for cut in 0..record.len() {
+            assert!(decode_vote(&record[..cut]).is_err(), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn one_kind_of_record_is_not_taken_for_the_other() {
+        assert!(decode_vote(&encode_purged(&log_id(1, 1))).is_err());
+        assert!(decode_purged(&encode_vote(&Vote::new(1, 1))).is_err());
+    }
+}

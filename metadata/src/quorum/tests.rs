@@ -1,0 +1,258 @@
+//! The quorum whole, on a disk in memory: restarts, power cuts at every write, snapshots, damage.
+
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use super::memory::MemoryDisk;
+use super::{ApplySink, ImageView, Quorum, QuorumConfig, QuorumError, WriterMode};
+
+/// Replays records into a list: the list is the state and its own digest.
+#[derive(Default)]
+struct Recorder {
+    records: Mutex<Vec<Bytes>>,
+}
+
+impl Recorder {
+    fn records(&self) -> Vec<Bytes> {
+        self.records.lock().unwrap().clone()
+    }
+}
+
+impl ApplySink for Recorder {
+    fn replay(&self, _offset: u64, records: &[Bytes]) -> Result<(), String> {
+        if records.contains(&Bytes::from_static(b"poison")) {
+            return Err("a record that cannot be replayed".to_owned());
+        }
+        self.records.lock().unwrap().extend_from_slice(records);
+        Ok(())
+    }
+
+    fn install(&self, _offset: u64, records: &[Bytes]) -> Result<(), String> {
+        *self.records.lock().unwrap() = records.to_vec();
+        Ok(())
+    }
+
+    fn view(&self) -> ImageView {
+        let records = self.records();
+        Box::new(move || records)
+    }
+}
+
+const DIRECTORY: Uuid = Uuid::from_u128(77);
+
+fn config() -> QuorumConfig {
+    QuorumConfig {
+        node_id: 1,
+        directory_id: DIRECTORY,
+        cluster_id: "a-cluster".into(),
+        snapshot_after_bytes: u64::MAX,
+        entries_kept_behind_snapshot: 0,
+    }
+}
+
+async fn start_with(disk: &MemoryDisk, config: QuorumConfig) -> Result<(Quorum, Arc<Recorder>), QuorumError> {
+    let recorder = Arc::new(Recorder::default());
+    let quorum = Quorum::start(config, disk.storage(WriterMode::Inline), recorder.clone()).await?;
+    Ok((quorum, recorder))
+}
+
+async fn start(disk: &MemoryDisk) -> Result<(Quorum, Arc<Recorder>), QuorumError> {
+    start_with(disk, config()).await
+}
+
+fn record(number: usize) -> Bytes {
+    Bytes::from(format!("record {number}"))
+}
+
+#[tokio::test]
+async fn a_fresh_voter_leads_and_what_it_committed_survives_restarts() {
+    let disk = MemoryDisk::new();
+    for round in 0..4 {
+        let (quorum, recorder) = start(&disk).await.unwrap();
+        assert_eq!(recorder.records(), (0..round).map(record).collect::<Vec<_>>());
+        let offset = quorum.propose(1, vec![record(round)]).await.unwrap();
+        let status = quorum.describe();
+        assert_eq!((status.leader, status.voters.len()), (Some(1), 1));
+        assert_eq!(status.voters[0].directory_id, DIRECTORY);
+        assert_eq!(status.high_watermark, offset + 1);
+        // Every start is another leadership.
+        assert_eq!(status.leader_epoch, round as i32 + 1);
+        quorum.read_barrier().await.unwrap();
+        quorum.shutdown().await.unwrap();
+    }
+}
+
+/// Prints how long the starts take; the bounds that matter are measured on a disk.
+#[tokio::test]
+async fn a_sole_voter_waits_for_no_election_timeout() {
+    let disk = MemoryDisk::new();
+    for _ in 0..2 {
+        let began = std::time::Instant::now();
+        let recorder = Arc::new(Recorder::default());
+        let quorum = Quorum::start(config(), disk.storage(WriterMode::Thread), recorder)
+            .await
+            .unwrap();
+        quorum.propose(1, vec![record(0)]).await.unwrap();
+        let took = began.elapsed();
+        println!("start and first proposal: {took:?}");
+        // Far below the shortest election timeout, far above what a busy machine needs.
+        assert!(took.as_millis() < 1_000, "{took:?}");
+        quorum.shutdown().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn concurrent_proposals_are_each_applied_once_and_in_the_order_of_their_offsets() {
+    let disk = MemoryDisk::new();
+    let recorder = Arc::new(Recorder::default());
+    let quorum = Quorum::start(config(), disk.storage(WriterMode::Thread), recorder.clone())
+        .await
+        .unwrap();
+    let proposals = (0..200).map(|number| quorum.propose(1, vec![record(number), record(number)]));
+    let offsets = futures_util::future::try_join_all(proposals).await.unwrap();
+    let mut by_offset: Vec<(i64, usize)> = offsets.into_iter().zip(0..).collect();
+    by_offset.sort_unstable();
+    let expected: Vec<Bytes> = by_offset
+        .iter()
+        .flat_map(|&(_, number)| [record(number), record(number)])
+        .collect();
+    assert_eq!(recorder.records(), expected);
+    quorum.shutdown().await.unwrap();
+}
+
+/// Proposes until the power goes, with a snapshot on the way; what was acknowledged.
+async fn run_until_the_power_goes(disk: &MemoryDisk) -> usize {
+    let Ok((quorum, _)) = start(disk).await else {
+        return 0;
+    };
+    let mut acknowledged = 0;
+    for number in 0..8 {
+        if quorum.propose(1, vec![record(number)]).await.is_err() {
+            break;
+        }
+        acknowledged = number + 1;
+        if number == 4 && quorum.take_snapshot().await.is_err() {
+            break;
+        }
+    }
+    // A core that died of the power cut cannot be stopped once more.
+    quorum.shutdown().await.ok();
+    acknowledged
+}
+
+#[tokio::test]
+async fn a_power_cut_at_any_write_loses_nothing_that_was_acknowledged() {
+    let whole = MemoryDisk::new();
+    assert_eq!(run_until_the_power_goes(&whole).await, 8);
+    let writes = whole.writes();
+    assert!(writes > 20, "the script makes only {writes} writes");
+    for cut in 0..writes {
+        for kept in 0..3 {
+            let disk = MemoryDisk::new();
+            disk.cut_power_at(cut);
+            let acknowledged = run_until_the_power_goes(&disk).await;
+            disk.restart(kept);
+            let (quorum, recorder) = start(&disk).await.unwrap();
+            let found = recorder.records();
+            assert!(
+                found.len() >= acknowledged,
+                "cut {cut}: {acknowledged} acknowledged, {} found",
+                found.len()
+            );
+            assert_eq!(
+                found,
+                (0..found.len()).map(record).collect::<Vec<_>>(),
+                "cut {cut}"
+            );
+            quorum.propose(1, vec![record(found.len())]).await.unwrap();
+            quorum.shutdown().await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_snapshot_lets_go_of_the_log_and_a_restart_finds_the_same_state() {
+    let disk = MemoryDisk::new();
+    let config = QuorumConfig {
+        snapshot_after_bytes: 100,
+        ..config()
+    };
+    let (quorum, recorder) = start_with(&disk, config.clone()).await.unwrap();
+    for number in 0..100 {
+        quorum.propose(1, vec![record(number)]).await.unwrap();
+    }
+    quorum.take_snapshot().await.unwrap();
+    let before = quorum.describe();
+    assert!(before.snapshot_end_offset > 50, "{before:?}");
+    quorum.shutdown().await.unwrap();
+    disk.restart(0);
+    let (quorum, restarted) = start_with(&disk, config).await.unwrap();
+    assert_eq!(restarted.records(), recorder.records());
+    let after = quorum.describe();
+    assert!(after.log_start_offset > 50, "{after:?}");
+    quorum.propose(1, vec![record(100)]).await.unwrap();
+    quorum.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_damaged_vote_refuses_to_start_with_a_sentence() {
+    let disk = MemoryDisk::new();
+    start(&disk).await.unwrap().0.shutdown().await.unwrap();
+    disk.damage_vote(|vote| vote[12] ^= 4);
+    let error = start(&disk).await.err().unwrap().to_string();
+    assert!(error.contains("vote file cannot be read"), "{error}");
+}
+
+#[tokio::test]
+async fn damage_inside_the_log_refuses_to_start_and_names_the_offset() {
+    let disk = MemoryDisk::new();
+    let (quorum, _) = start(&disk).await.unwrap();
+    let mut offset = 0;
+    for number in 0..5 {
+        offset = quorum.propose(1, vec![record(number)]).await.unwrap();
+    }
+    quorum.shutdown().await.unwrap();
+    disk.damage_entry(offset.cast_unsigned() - 2);
+    let error = start(&disk).await.err().unwrap().to_string();
+    assert!(error.contains(&format!("offset {}", offset - 2)), "{error}");
+}
+
+#[tokio::test]
+async fn another_disk_under_the_same_node_id_is_refused() {
+    let disk = MemoryDisk::new();
+    start(&disk).await.unwrap().0.shutdown().await.unwrap();
+    let config = QuorumConfig {
+        directory_id: Uuid::from_u128(78),
+        ..config()
+    };
+    let error = start_with(&disk, config).await.err().unwrap().to_string();
+    assert!(error.contains("directory id"), "{error}");
+}
+
+#[tokio::test]
+async fn a_snapshot_of_another_cluster_is_refused() {
+    let disk = MemoryDisk::new();
+    let (quorum, _) = start(&disk).await.unwrap();
+    quorum.propose(1, vec![record(0)]).await.unwrap();
+    quorum.take_snapshot().await.unwrap();
+    quorum.shutdown().await.unwrap();
+    let config = QuorumConfig {
+        cluster_id: "another".into(),
+        ..config()
+    };
+    let error = start_with(&disk, config).await.err().unwrap().to_string();
+    assert!(error.contains("of cluster a-cluster"), "{error}");
+}
+
+#[tokio::test]
+async fn an_entry_that_cannot_be_replayed_ends_the_core_and_is_seen() {
+    let disk = MemoryDisk::new();
+    let (quorum, _) = start(&disk).await.unwrap();
+    let failure = quorum.failure();
+    let proposed = quorum.propose(1, vec![Bytes::from_static(b"poison")]).await;
+    assert!(matches!(proposed, Err(QuorumError::Stopped(_))), "{proposed:?}");
+    let reason = failure.await;
+    assert!(reason.contains("cannot be replayed"), "{reason}");
+}
