@@ -27,12 +27,15 @@ struct Disk {
     durable: Contents,
     writes: u64,
     power_cut_at: Option<u64>,
+    restarts: u64,
 }
 
 /// A disk in memory that several opens share. Cloning it does not copy it.
 #[derive(Clone, Default)]
 pub struct MemoryDisk {
     disk: Arc<Mutex<Disk>>,
+    /// The life of the process that opened it: what a crashed one still does reaches no disk.
+    life: u64,
 }
 
 impl MemoryDisk {
@@ -43,11 +46,15 @@ impl MemoryDisk {
 
     /// The seams over this disk.
     pub fn storage(&self, writer: WriterMode) -> QuorumStorage {
+        let opened = MemoryDisk {
+            disk: self.disk.clone(),
+            life: self.lock().restarts,
+        };
         QuorumStorage {
-            log: Arc::new(self.clone()),
-            vote: Arc::new(MemoryFile::new(self, "vote")),
-            purged: Arc::new(MemoryFile::new(self, "purged")),
-            snapshots: Arc::new(self.clone()),
+            vote: Arc::new(MemoryFile::new(&opened, "vote")),
+            purged: Arc::new(MemoryFile::new(&opened, "purged")),
+            snapshots: Arc::new(opened.clone()),
+            log: Arc::new(opened),
             writer,
         }
     }
@@ -77,6 +84,7 @@ impl MemoryDisk {
         disk.seen = found.clone();
         disk.durable = found;
         disk.power_cut_at = None;
+        disk.restarts += 1;
     }
 
     /// Changes what is stored under the vote's name.
@@ -105,6 +113,9 @@ impl MemoryDisk {
     /// One writing call: counted, and refused from the power cut on.
     fn write(&self, change: impl FnOnce(&mut Disk) -> io::Result<()>) -> io::Result<()> {
         let mut disk = self.lock();
+        if disk.restarts != self.life {
+            return Err(io::Error::other("a crashed process writes nothing"));
+        }
         let call = disk.writes;
         disk.writes += 1;
         if disk.power_cut_at.is_some_and(|cut| call >= cut) {

@@ -293,11 +293,17 @@ impl Quorum {
     /// # Errors
     /// [`QuorumError::Stopped`] if the Raft core had died before.
     pub async fn shutdown(self) -> Result<(), QuorumError> {
-        self.snapshots.abort();
         self.raft
             .shutdown()
             .await
             .map_err(|error| QuorumError::Stopped(error.to_string()))
+    }
+}
+
+/// Dropping a node without [`Quorum::shutdown`] is what a crash does: its tasks end where they stand.
+impl Drop for Quorum {
+    fn drop(&mut self) {
+        self.snapshots.abort();
     }
 }
 

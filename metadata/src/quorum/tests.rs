@@ -196,6 +196,82 @@ async fn a_snapshot_lets_go_of_the_log_and_a_restart_finds_the_same_state() {
     quorum.shutdown().await.unwrap();
 }
 
+/// Upstream issue 2116: under sustained load the purge overtook what was applied, and the core panicked.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn purges_under_load_never_overtake_what_is_applied() {
+    let disk = MemoryDisk::new();
+    let config = QuorumConfig {
+        snapshot_after_bytes: 64,
+        ..config()
+    };
+    let recorder = Arc::new(Recorder::default());
+    let quorum = Quorum::start(config, disk.storage(WriterMode::Thread), recorder.clone())
+        .await
+        .unwrap();
+    for round in 0..20 {
+        let proposals = (0..100).map(|number| quorum.propose(1, vec![record(round * 100 + number)]));
+        futures_util::future::try_join_all(proposals).await.unwrap();
+    }
+    assert_eq!(recorder.records().len(), 2_000);
+    assert!(quorum.describe().log_start_offset > 0, "{:?}", quorum.describe());
+    quorum.shutdown().await.unwrap();
+}
+
+/// A small generator, so that a seed names one run.
+struct Seeded(u64);
+
+impl Seeded {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % bound
+    }
+}
+
+#[tokio::test]
+async fn seeded_crashes_in_a_row_lose_nothing_and_leave_the_state_of_a_replay() {
+    for seed in 0..20 {
+        let mut random = Seeded(seed);
+        let disk = MemoryDisk::new();
+        let config = QuorumConfig {
+            snapshot_after_bytes: 40 + random.below(200),
+            entries_kept_behind_snapshot: random.below(5),
+            ..config()
+        };
+        let mut acknowledged = 0;
+        for _ in 0..6 {
+            disk.cut_power_at(disk.writes() + random.below(60));
+            if let Ok((quorum, recorder)) = start_with(&disk, config.clone()).await {
+                for _ in 0..random.below(40) {
+                    let next = recorder.records().len();
+                    if quorum.propose(1, vec![record(next)]).await.is_err() {
+                        break;
+                    }
+                    acknowledged = next + 1;
+                }
+                // Dropped, as a crash drops it.
+            }
+            disk.restart(random.below(3) as usize);
+            let (quorum, recorder) = start_with(&disk, config.clone()).await.unwrap();
+            let found = recorder.records();
+            assert!(
+                found.len() >= acknowledged,
+                "seed {seed}: {acknowledged} of {}",
+                found.len()
+            );
+            assert_eq!(
+                found,
+                (0..found.len()).map(record).collect::<Vec<_>>(),
+                "seed {seed}"
+            );
+            acknowledged = found.len();
+            quorum.shutdown().await.unwrap();
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_damaged_vote_refuses_to_start_with_a_sentence() {
     let disk = MemoryDisk::new();
