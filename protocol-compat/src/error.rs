@@ -31,6 +31,9 @@ pub enum DecodeError {
     /// The message has no such version.
     #[error("version {0} is not supported")]
     UnsupportedVersion(i16),
+    /// No API has this key.
+    #[error("API key {0} is not known")]
+    UnknownApiKey(i16),
     /// A record's type, or the frame around it, is not one that Kafka 4.3 knows.
     #[error("record type {0} is not known")]
     UnknownRecordType(i64),

@@ -4,6 +4,8 @@
 //! [`declare::message!`](crate::messages::declare) writes it for our own messages; `shapes/` has it for the codec
 //! crate's. It describes; [`guard`](crate::guard) walks.
 
+use std::marker::PhantomData;
+
 /// How a value stands on the wire.
 #[derive(Clone, Copy, Debug)]
 pub enum Kind {
@@ -70,4 +72,14 @@ pub struct Shape {
 pub trait Wire {
     /// How it stands there.
     const KIND: Kind;
+}
+
+/// Marks a struct that may be null.
+pub struct Nullable<T>(PhantomData<T>);
+
+impl<T: Wire> Wire for Nullable<T> {
+    const KIND: Kind = match T::KIND {
+        Kind::Struct(shape) => Kind::NullableStruct(shape),
+        other => other,
+    };
 }

@@ -93,9 +93,9 @@ macro_rules! message {
 
         impl $crate::messages::field::Field for $name {
             #[allow(unused_variables, unused_mut, reason = "a struct without fields")]
-            fn write<B: bytes::BufMut>(
+            fn write<O: $crate::messages::output::Output>(
                 &self,
-                out: &mut B,
+                out: &mut O,
                 form: $crate::messages::field::Form,
             ) -> Result<(), $crate::error::EncodeError> {
                 let shape = &Self::SHAPE;
@@ -182,9 +182,9 @@ macro_rules! message {
 
         impl $name {
             #[allow(unused_mut, unused_variables, reason = "a struct without tagged fields")]
-            fn write_tagged<B: bytes::BufMut>(
+            fn write_tagged<O: $crate::messages::output::Output>(
                 &self,
-                out: &mut B,
+                out: &mut O,
                 form: $crate::messages::field::Form,
             ) -> Result<(), $crate::error::EncodeError> {
                 use $crate::messages::field::write_varint;
@@ -233,7 +233,7 @@ macro_rules! message {
 
         impl kafka_protocol::protocol::Encodable for $name {
             fn encode<B: kafka_protocol::protocol::buf::ByteBufMut>(&self, buf: &mut B, version: i16) -> anyhow::Result<()> {
-                Ok($crate::messages::field::Field::write(self, buf, Self::form(version)?)?)
+                Ok($crate::messages::field::Field::write(self, &mut $crate::messages::output::Plain(buf), Self::form(version)?)?)
             }
 
             fn compute_size(&self, version: i16) -> anyhow::Result<usize> {
@@ -256,7 +256,7 @@ macro_rules! message {
 
         impl $name {
             /// The form of `version`, if the message has that version.
-            fn form(version: i16) -> Result<$crate::messages::field::Form, $crate::error::EncodeError> {
+            pub(crate) fn form(version: i16) -> Result<$crate::messages::field::Form, $crate::error::EncodeError> {
                 if !($min..=$max).contains(&version) {
                     return Err($crate::error::EncodeError::UnsupportedVersion(version));
                 }

@@ -1,14 +1,26 @@
-//! The answer to DescribeLogDirs, API key 35, versions 1-5: the codec crate's stops at 4, before cordoned directories
-//! (KIP-1066). The request has not changed; it is the codec crate's.
+//! DescribeLogDirs, API key 35, versions 1-5: the codec crate's stops at 4, before cordoned directories (KIP-1066).
 
-use kafka_protocol::protocol::{HeaderVersion, StrBytes};
+use kafka_protocol::protocol::StrBytes;
 
-use super::declare::{default_or, flexible_from, if_given, last_version, message};
-use crate::api_key::ApiKey;
+use super::declare::{default_or, flexible_from, if_given, last_version, message, request};
 
-impl HeaderVersion for DescribeLogDirsResponse {
-    fn header_version(version: i16) -> i16 {
-        ApiKey::DescribeLogDirs.response_header_version(version)
+request!(DescribeLogDirsRequest => DescribeLogDirsResponse, DescribeLogDirs);
+
+message! {
+    versions 1-5, flexible 2+;
+
+    /// Asks what lies in a broker's log directories.
+    pub struct DescribeLogDirsRequest {
+        /// Which topics; null for all.
+        topics: Option<Vec<DescribableLogDirTopic>> = Some(Vec::new()), v(0+), nullable(0+);
+    }
+
+    /// The partitions of one topic.
+    pub struct DescribableLogDirTopic {
+        /// The topic's name.
+        topic: StrBytes, v(0+);
+        /// The partitions.
+        partitions: Vec<i32>, v(0+);
     }
 }
 

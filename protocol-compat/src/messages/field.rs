@@ -6,11 +6,12 @@
 
 use std::sync::Arc;
 
-use bytes::{BufMut, Bytes};
+use bytes::Bytes;
 use kafka_protocol::protocol::StrBytes;
 use kafka_protocol::protocol::buf::ByteBuf;
 use uuid::Uuid;
 
+use super::output::Output;
 use crate::error::{DecodeError, EncodeError};
 use crate::guard::shape::{Kind, Wire};
 use crate::types::{BrokerId, LeaderEpoch, ProducerId, TopicId};
@@ -30,7 +31,7 @@ pub struct Form {
 /// A value that knows its own bytes.
 pub trait Field: Wire + Sized {
     /// Appends the value.
-    fn write<B: BufMut>(&self, out: &mut B, form: Form) -> Result<(), EncodeError>;
+    fn write<O: Output>(&self, out: &mut O, form: Form) -> Result<(), EncodeError>;
 
     /// Takes the value from the front of `input`.
     fn read<B: ByteBuf>(input: &mut B, form: Form) -> Result<Self, DecodeError>;
@@ -67,12 +68,12 @@ pub fn read_varint<B: ByteBuf>(input: &mut B) -> Result<u32, DecodeError> {
 }
 
 /// Appends an unsigned variable-length integer.
-pub fn write_varint<B: BufMut>(out: &mut B, mut value: u32) {
+pub fn write_varint<O: Output>(out: &mut O, mut value: u32) {
     while value >= 0x80 {
-        out.put_u8((value & 0x7f) as u8 | 0x80);
+        out.put_slice(&[(value & 0x7f) as u8 | 0x80]);
         value >>= 7;
     }
-    out.put_u8(value as u8);
+    out.put_slice(&[value as u8]);
 }
 
 /// The bytes that [`write_varint`] appends.
@@ -117,8 +118,8 @@ fn read_length<B: ByteBuf>(
     }
 }
 
-fn write_length<B: BufMut>(
-    out: &mut B,
+fn write_length<O: Output>(
+    out: &mut O,
     form: Form,
     plain: PlainLength,
     length: Option<usize>,
@@ -132,8 +133,18 @@ fn write_length<B: BufMut>(
         return Ok(());
     }
     match plain {
-        PlainLength::Int16 => out.put_i16(length.map_or(Ok(-1), i16::try_from).map_err(|_| too_long())?),
-        PlainLength::Int32 => out.put_i32(length.map_or(Ok(-1), i32::try_from).map_err(|_| too_long())?),
+        PlainLength::Int16 => out.put_slice(
+            &length
+                .map_or(Ok(-1), i16::try_from)
+                .map_err(|_| too_long())?
+                .to_be_bytes(),
+        ),
+        PlainLength::Int32 => out.put_slice(
+            &length
+                .map_or(Ok(-1), i32::try_from)
+                .map_err(|_| too_long())?
+                .to_be_bytes(),
+        ),
     }
     Ok(())
 }
@@ -150,14 +161,14 @@ fn length_size(form: Form, plain: PlainLength, length: Option<usize>) -> usize {
 }
 
 macro_rules! fixed_fields {
-    ($($ty:ty: $bytes:literal, $get:ident, $put:ident;)*) => {$(
+    ($($ty:ty: $bytes:literal, $get:ident;)*) => {$(
         impl Wire for $ty {
             const KIND: Kind = Kind::Fixed($bytes);
         }
 
         impl Field for $ty {
-            fn write<B: BufMut>(&self, out: &mut B, _form: Form) -> Result<(), EncodeError> {
-                out.$put(*self);
+            fn write<O: Output>(&self, out: &mut O, _form: Form) -> Result<(), EncodeError> {
+                out.put_slice(&self.to_be_bytes());
                 Ok(())
             }
 
@@ -174,12 +185,12 @@ macro_rules! fixed_fields {
 }
 
 fixed_fields! {
-    i8: 1, get_i8, put_i8;
-    i16: 2, get_i16, put_i16;
-    u16: 2, get_u16, put_u16;
-    i32: 4, get_i32, put_i32;
-    i64: 8, get_i64, put_i64;
-    f64: 8, get_f64, put_f64;
+    i8: 1, get_i8;
+    i16: 2, get_i16;
+    u16: 2, get_u16;
+    i32: 4, get_i32;
+    i64: 8, get_i64;
+    f64: 8, get_f64;
 }
 
 macro_rules! wrapped_fields {
@@ -189,7 +200,7 @@ macro_rules! wrapped_fields {
         }
 
         impl Field for $ty {
-            fn write<B: BufMut>(&self, out: &mut B, form: Form) -> Result<(), EncodeError> {
+            fn write<O: Output>(&self, out: &mut O, form: Form) -> Result<(), EncodeError> {
                 let open: fn(&$ty) -> $inner = $open;
                 open(self).write(out, form)
             }
@@ -220,7 +231,7 @@ impl Wire for Uuid {
 }
 
 impl Field for Uuid {
-    fn write<B: BufMut>(&self, out: &mut B, _form: Form) -> Result<(), EncodeError> {
+    fn write<O: Output>(&self, out: &mut O, _form: Form) -> Result<(), EncodeError> {
         out.put_slice(self.as_bytes());
         Ok(())
     }
@@ -237,7 +248,7 @@ impl Field for Uuid {
     }
 }
 
-fn write_text<B: BufMut>(out: &mut B, form: Form, text: Option<&str>) -> Result<(), EncodeError> {
+fn write_text<O: Output>(out: &mut O, form: Form, text: Option<&str>) -> Result<(), EncodeError> {
     write_length(out, form, PlainLength::Int16, text.map(str::len))?;
     out.put_slice(text.unwrap_or_default().as_bytes());
     Ok(())
@@ -264,7 +275,7 @@ macro_rules! text_fields {
         }
 
         impl Field for $ty {
-            fn write<B: BufMut>(&self, out: &mut B, form: Form) -> Result<(), EncodeError> {
+            fn write<O: Output>(&self, out: &mut O, form: Form) -> Result<(), EncodeError> {
                 write_text(out, form, Some(self))
             }
 
@@ -283,7 +294,7 @@ macro_rules! text_fields {
         }
 
         impl Field for Option<$ty> {
-            fn write<B: BufMut>(&self, out: &mut B, form: Form) -> Result<(), EncodeError> {
+            fn write<O: Output>(&self, out: &mut O, form: Form) -> Result<(), EncodeError> {
                 write_text(out, form, self.as_deref())
             }
 
@@ -315,9 +326,9 @@ impl Wire for Bytes {
 }
 
 impl Field for Bytes {
-    fn write<B: BufMut>(&self, out: &mut B, form: Form) -> Result<(), EncodeError> {
+    fn write<O: Output>(&self, out: &mut O, form: Form) -> Result<(), EncodeError> {
         write_length(out, form, PlainLength::Int32, Some(self.len()))?;
-        out.put_slice(self);
+        out.put_shared(self);
         Ok(())
     }
 
@@ -331,8 +342,37 @@ impl Field for Bytes {
     }
 }
 
-fn write_array<T: Field, B: BufMut>(
-    out: &mut B,
+impl Wire for Option<Bytes> {
+    const KIND: Kind = Kind::Bytes;
+}
+
+impl Field for Option<Bytes> {
+    fn write<O: Output>(&self, out: &mut O, form: Form) -> Result<(), EncodeError> {
+        match self {
+            Some(bytes) => bytes.write(out, form),
+            None => write_length(out, form, PlainLength::Int32, None),
+        }
+    }
+
+    fn read<B: ByteBuf>(input: &mut B, form: Form) -> Result<Self, DecodeError> {
+        let length = read_length(input, form, PlainLength::Int32)?;
+        length.map(|length| take(input, length)).transpose()
+    }
+
+    fn size(&self, form: Form) -> usize {
+        match self {
+            Some(bytes) => bytes.size(form),
+            None => length_size(form, PlainLength::Int32, None),
+        }
+    }
+
+    fn is_null(&self) -> bool {
+        self.is_none()
+    }
+}
+
+fn write_array<T: Field, O: Output>(
+    out: &mut O,
     form: Form,
     elements: Option<&[T]>,
 ) -> Result<(), EncodeError> {
@@ -370,7 +410,7 @@ impl<T: Wire> Wire for Vec<T> {
 }
 
 impl<T: Field> Field for Vec<T> {
-    fn write<B: BufMut>(&self, out: &mut B, form: Form) -> Result<(), EncodeError> {
+    fn write<O: Output>(&self, out: &mut O, form: Form) -> Result<(), EncodeError> {
         write_array(out, form, Some(self))
     }
 
@@ -388,7 +428,7 @@ impl<T: Wire> Wire for Option<Vec<T>> {
 }
 
 impl<T: Field> Field for Option<Vec<T>> {
-    fn write<B: BufMut>(&self, out: &mut B, form: Form) -> Result<(), EncodeError> {
+    fn write<O: Output>(&self, out: &mut O, form: Form) -> Result<(), EncodeError> {
         write_array(out, form, self.as_deref())
     }
 

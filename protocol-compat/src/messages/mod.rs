@@ -5,12 +5,15 @@
 
 pub mod declare;
 pub mod describe_log_dirs;
+pub mod fetch;
 pub mod field;
 pub mod list_offsets;
 pub mod offset_commit;
 pub mod offset_fetch;
+pub mod output;
 
-pub use describe_log_dirs::DescribeLogDirsResponse;
+pub use describe_log_dirs::{DescribeLogDirsRequest, DescribeLogDirsResponse};
+pub use fetch::FetchResponse;
 pub use kafka_protocol::messages::*;
 pub use kafka_protocol::protocol::StrBytes;
 pub use list_offsets::{ListOffsetsRequest, ListOffsetsResponse};

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 
 use crate::error::{DecodeError, EncodeError};
 use crate::messages::declare::{default_or, flexible_from, if_given, last_version, message};
@@ -114,7 +114,7 @@ impl GroupRecord {
 
 fn encode_typed<T: Field>(first: i16, fields: &T, form: Form) -> Result<Bytes, EncodeError> {
     let mut out = BytesMut::with_capacity(2 + fields.size(form));
-    out.put_i16(first);
+    first.write(&mut out, KEY_FORM)?;
     fields.write(&mut out, form)?;
     Ok(out.freeze())
 }
