@@ -1,0 +1,280 @@
+"""Kills a node again and again under idempotent producers and a consumer group, and checks what was promised.
+
+Usage: crash.py --node BINARY [--rounds N] [--seed S] [--dir DIR] [--port P] [--override KEY=VALUE]...
+
+Each round lets the clients work for a random while, sends SIGKILL, and starts the node again on the same directory.
+Checked: every acknowledged record stands in the log once, at the offset that was acknowledged, in the order in which its
+producer sent it; what the group read is what the log holds, without a gap; a committed offset that was acknowledged is
+never lower afterwards. The seed decides the moments of the kills; the rest is up to the machine.
+"""
+import argparse
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import defaultdict
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+TOPIC = "crash"
+GROUP = "crash-group"
+PARTITIONS = 4
+PRODUCERS = 2
+
+
+class Node:
+    """The node's process: started, killed, started again on one directory."""
+
+    def __init__(self, binary, directory, port, overrides):
+        self.command = [binary, "--override", f"log.dirs={directory}/data",
+                        "--override", f"listeners=PLAINTEXT://127.0.0.1:{port}"]
+        for override in overrides:
+            self.command += ["--override", override]
+        self.log = open(os.path.join(directory, "node.log"), "ab")
+        self.port = port
+        self.process = None
+
+    def start(self):
+        """Starts the process and returns after how many seconds it accepted a connection."""
+        began = time.monotonic()
+        self.process = subprocess.Popen(self.command, stdout=self.log, stderr=self.log)
+        while True:
+            if self.process.poll() is not None:
+                raise SystemExit(f"the node ended with exit code {self.process.returncode}: see {self.log.name}")
+            try:
+                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+                return time.monotonic() - began
+            except OSError:
+                if time.monotonic() - began > 30:
+                    raise SystemExit("the node does not accept connections") from None
+                time.sleep(0.002)
+
+    def kill(self):
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(30)
+
+
+class Sender(threading.Thread):
+    """One idempotent producer: numbers its records per partition and remembers each acknowledgement."""
+
+    def __init__(self, address, name, stop):
+        super().__init__(daemon=True)
+        self.name, self.stop_asked = name, stop
+        self.sent = [0] * PARTITIONS
+        self.acknowledged = {}  # (partition, number) -> offset
+        self.errors = []
+        self.producer = Producer({"bootstrap.servers": address, "enable.idempotence": True, "linger.ms": 2,
+                                  "message.timeout.ms": 0, "retry.backoff.ms": 20, "reconnect.backoff.ms": 5,
+                                  "reconnect.backoff.max.ms": 50, "log_level": 0,
+                                  "compression.type": "lz4" if name.endswith("0") else "none"})
+
+    def delivered(self, error, message):
+        if error:
+            self.errors.append(str(error))
+            return
+        _, partition, number = json.loads(message.value())
+        key = (partition, number)
+        if key in self.acknowledged:
+            self.errors.append(f"{key} was acknowledged twice")
+        self.acknowledged[key] = message.offset()
+
+    def run(self):
+        partition = 0
+        while not self.stop_asked.is_set():
+            partition = (partition + 1) % PARTITIONS
+            value = json.dumps([self.name, partition, self.sent[partition]])
+            try:
+                self.producer.produce(TOPIC, value=value, partition=partition, on_delivery=self.delivered)
+                self.sent[partition] += 1
+            except BufferError:
+                self.producer.poll(0.05)
+            self.producer.poll(0.0005)
+        left = self.producer.flush(60)
+        if left:
+            self.errors.append(f"{left} records were never acknowledged")
+
+
+class Reader(threading.Thread):
+    """One member of the group: remembers what it read and the highest commit that was acknowledged."""
+
+    def __init__(self, address, floor, lock, stop):
+        super().__init__(daemon=True)
+        self.stop_asked, self.floor, self.lock = stop, floor, lock
+        self.read = []
+        self.errors = []
+        self.consumer = Consumer({"bootstrap.servers": address, "group.id": GROUP, "auto.offset.reset": "earliest",
+                                  "enable.auto.commit": False, "session.timeout.ms": 6000, "log_level": 0,
+                                  "reconnect.backoff.ms": 5, "reconnect.backoff.max.ms": 50,
+                                  "heartbeat.interval.ms": 300, "fetch.wait.max.ms": 50})
+
+    def run(self):
+        self.consumer.subscribe([TOPIC])
+        while not self.stop_asked.is_set():
+            messages = self.consumer.consume(500, 0.1)
+            good = [m for m in messages if m.error() is None]
+            self.read += [(m.partition(), m.offset(), m.value()) for m in good]
+            if good:
+                self.commit(good)
+        self.consumer.close()
+
+    def commit(self, messages):
+        ends = {}
+        for message in messages:
+            ends[message.partition()] = message.offset() + 1
+        try:
+            answers = self.consumer.commit(offsets=[TopicPartition(TOPIC, p, o) for p, o in ends.items()],
+                                           asynchronous=False)
+        except KafkaException as error:
+            # A commit that was cut off or came from a former generation promises nothing.
+            if error.args[0].code() in (KafkaError.OFFSET_OUT_OF_RANGE, KafkaError.UNKNOWN_TOPIC_OR_PART):
+                self.errors.append(f"commit: {error}")
+            return
+        with self.lock:
+            for answer in answers:
+                if answer.error is None:
+                    self.floor[answer.partition] = max(self.floor[answer.partition], answer.offset)
+
+
+def committed_offsets(address):
+    """The group's committed offsets, asked of the node by a client that is not a member."""
+    client = Consumer({"bootstrap.servers": address, "group.id": GROUP, "log_level": 0,
+                       "reconnect.backoff.max.ms": 50})
+    try:
+        return {p.partition: p.offset
+                for p in client.committed([TopicPartition(TOPIC, p) for p in range(PARTITIONS)], timeout=30)}
+    finally:
+        client.close()
+
+
+def whole_log(address):
+    """Every record of the topic from the start to the end: partition -> [(offset, value)]."""
+    client = Consumer({"bootstrap.servers": address, "group.id": GROUP + "-audit", "enable.auto.commit": False,
+                       "enable.partition.eof": True, "log_level": 0})
+    client.assign([TopicPartition(TOPIC, p, 0) for p in range(PARTITIONS)])
+    log, ended = defaultdict(list), set()
+    while len(ended) < PARTITIONS:
+        for message in client.consume(2000, 5):
+            if message.error() is None:
+                log[message.partition()].append((message.offset(), message.value()))
+            elif message.error().code() == KafkaError._PARTITION_EOF:
+                ended.add(message.partition())
+            else:
+                raise SystemExit(f"reading the log back: {message.error()}")
+    client.close()
+    return log
+
+
+def violations(log, senders, readers, floor, last_committed):
+    """Sentences on everything that is not as promised."""
+    found = []
+    for owner in senders + readers:
+        found += [f"{owner.name}: {error}" for error in owner.errors]
+    value_at = {}
+    for partition, records in log.items():
+        offsets = [offset for offset, _ in records]
+        if offsets != list(range(len(offsets))):
+            found.append(f"partition {partition}: offsets have a gap or repeat")
+        numbers = defaultdict(list)
+        for offset, value in records:
+            value_at[(partition, offset)] = value
+            name, _, number = json.loads(value)
+            numbers[name].append(number)
+        for name, seen in numbers.items():
+            if seen != list(range(len(seen))):
+                found.append(f"partition {partition}: records of {name} are lost, doubled or out of order")
+    for sender in senders:
+        for (partition, number), offset in sender.acknowledged.items():
+            value = value_at.get((partition, offset))
+            if value is None or json.loads(value) != [sender.name, partition, number]:
+                found.append(f"{sender.name} {partition}/{number}: not at the acknowledged offset {offset}")
+    seen = defaultdict(set)
+    for reader in readers:
+        for partition, offset, value in reader.read:
+            seen[partition].add(offset)
+            if value_at.get((partition, offset)) != value:
+                found.append(f"partition {partition}: the group read another record at {offset} than the log holds")
+    for partition in range(PARTITIONS):
+        missing = [o for o in range(floor[partition]) if o not in seen[partition]]
+        if missing:
+            found.append(f"partition {partition}: {len(missing)} committed offsets were never read, first {missing[0]}")
+        if last_committed[partition] < floor[partition]:
+            found.append(f"partition {partition}: committed {last_committed[partition]} after {floor[partition]}")
+    return found
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--node", required=True)
+    parser.add_argument("--rounds", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--dir")
+    parser.add_argument("--port", type=int, default=19092)
+    parser.add_argument("--override", action="append", default=[])
+    options = parser.parse_args()
+    directory = options.dir or tempfile.mkdtemp(prefix="cauce-crash-")
+    os.makedirs(directory, exist_ok=True)
+    address = f"127.0.0.1:{options.port}"
+    chance = random.Random(options.seed)
+    node = Node(options.node, directory, options.port, options.override)
+    node.start()
+    AdminClient({"bootstrap.servers": address}).create_topics([NewTopic(TOPIC, PARTITIONS, 1)])[TOPIC].result(20)
+
+    stop_sending, stop_reading, lock = threading.Event(), threading.Event(), threading.Lock()
+    floor = defaultdict(int)
+    senders = [Sender(address, f"producer-{i}", stop_sending) for i in range(PRODUCERS)]
+    readers = [Reader(address, floor, lock, stop_reading) for _ in range(2)]
+    for client in senders + readers:
+        client.start()
+
+    backwards, starts = [], []
+    for number in range(1, options.rounds + 1):
+        time.sleep(chance.uniform(0.05, 0.8))
+        node.kill()
+        with lock:
+            promised = dict(floor)
+        starts.append(node.start())
+        if number % 10 == 0:
+            now = committed_offsets(address)
+            backwards += [f"round {number}: partition {p} committed {now[p]} after {promised[p]}"
+                          for p in promised if now[p] < promised[p]]
+            acknowledged = sum(len(sender.acknowledged) for sender in senders)
+            print(f"round {number}: {acknowledged} acknowledged, {sum(len(r.read) for r in readers)} read, "
+                  f"{len(backwards)} commits back", flush=True)
+
+    stop_sending.set()
+    for sender in senders:
+        sender.join(90)
+    log = whole_log(address)
+    ends = {p: len(log[p]) for p in range(PARTITIONS)}
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and any(floor[p] < ends[p] for p in ends):
+        time.sleep(0.1)
+    stop_reading.set()
+    for reader in readers:
+        reader.join(30)
+    found = backwards + violations(log, senders, readers, floor, committed_offsets(address))
+    found += [f"partition {p}: the group came to {floor[p]} of {ends[p]}" for p in ends if floor[p] < ends[p]]
+    node.stop()
+
+    for sentence in found[:50]:
+        print("VIOLATION", sentence)
+    starts.sort()
+    print(f"{options.rounds} kills, seed {options.seed}: {sum(len(s.acknowledged) for s in senders)} records acknowledged, "
+          f"{sum(ends.values())} in the log, {sum(len(r.read) for r in readers)} read by the group, "
+          f"start to listening median {starts[len(starts) // 2] * 1000:.0f} ms, {len(found)} violations")
+    sys.exit(1 if found else 0)
+
+
+if __name__ == "__main__":
+    main()
