@@ -2,5 +2,6 @@
 
 pub mod configs;
 pub mod controller;
+pub mod group;
 pub mod image;
 pub mod quorum;
