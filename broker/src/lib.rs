@@ -1,6 +1,11 @@
 //! The node: sockets, tasks, clock, configuration and wiring. The only crate that waits.
 
+pub mod broker_lifecycle;
 pub mod clock;
 pub mod config;
+pub mod controller_server;
+pub mod controller_state;
 pub mod metadata_cache;
 pub mod metadata_publisher;
+pub mod producer_id_manager;
+pub mod quorum_files;

@@ -65,7 +65,7 @@ impl ApplySink for NoState {
     }
 
     fn view(&self) -> ImageView {
-        Box::new(Vec::new)
+        Box::new(|| Ok(Vec::new()))
     }
 }
 

@@ -292,7 +292,7 @@ impl Quorum {
     ///
     /// # Errors
     /// [`QuorumError::Stopped`] if the Raft core had died before.
-    pub async fn shutdown(self) -> Result<(), QuorumError> {
+    pub async fn shutdown(&self) -> Result<(), QuorumError> {
         self.raft
             .shutdown()
             .await

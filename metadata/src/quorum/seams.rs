@@ -91,8 +91,9 @@ pub trait SnapshotFiles: Send + Sync + 'static {
     fn install(&self, name: SnapshotName, content: &[u8]) -> io::Result<()>;
 }
 
-/// A view of the metadata image at one offset that turns into records when asked, off the apply path.
-pub type ImageView = Box<dyn FnOnce() -> Vec<Bytes> + Send + Sync>;
+/// A view of the metadata image at one offset that turns into records when asked, off the apply path; or into a
+/// sentence that says why it cannot.
+pub type ImageView = Box<dyn FnOnce() -> Result<Vec<Bytes>, String> + Send + Sync>;
 
 /// The state machine: the pure controller and whoever publishes its image.
 ///

@@ -265,7 +265,7 @@ fn write_snapshot(home: &SnapshotHome, meta: SnapshotMeta, view: ImageView) -> i
     let content = SnapshotContent {
         cluster_id: home.cluster_id.to_string(),
         meta,
-        records: view(),
+        records: view().map_err(corrupt)?,
     };
     let bytes = Bytes::from(encode_snapshot(&content).map_err(corrupt)?);
     home.save(&content.meta, &bytes)?;

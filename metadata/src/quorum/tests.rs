@@ -36,7 +36,7 @@ impl ApplySink for Recorder {
 
     fn view(&self) -> ImageView {
         let records = self.records();
-        Box::new(move || records)
+        Box::new(move || Ok(records))
     }
 }
 
