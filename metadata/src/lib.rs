@@ -4,4 +4,5 @@ pub mod configs;
 pub mod controller;
 pub mod group;
 pub mod image;
+pub mod partition;
 pub mod quorum;

@@ -1,0 +1,51 @@
+//! The in-sync replicas of a partition: the set that the controller committed, and the one that was proposed.
+//!
+//! While a proposal is open both count (the maximal set): whichever the controller decides, nothing was acknowledged
+//! that a member lacks.
+
+use std::collections::BTreeSet;
+
+use protocol_compat::BrokerId;
+
+/// Committed in-sync replicas, with the proposal that is under way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InSyncReplicas {
+    committed: BTreeSet<BrokerId>,
+    proposed: Option<BTreeSet<BrokerId>>,
+}
+
+impl InSyncReplicas {
+    /// The set that the controller committed.
+    pub fn committed(members: impl IntoIterator<Item = BrokerId>) -> InSyncReplicas {
+        InSyncReplicas {
+            committed: members.into_iter().collect(),
+            proposed: None,
+        }
+    }
+
+    /// Opens a proposal in place of any other.
+    pub fn propose(&mut self, members: impl IntoIterator<Item = BrokerId>) {
+        self.proposed = Some(members.into_iter().collect());
+    }
+
+    /// Drops the proposal.
+    pub fn withdraw(&mut self) {
+        self.proposed = None;
+    }
+
+    /// Members of either set: all of them must have a record before it counts as committed (rule R5).
+    pub fn maximal(&self) -> BTreeSet<BrokerId> {
+        let proposed = self.proposed.iter().flatten();
+        self.committed.iter().chain(proposed).copied().collect()
+    }
+
+    /// How many members the controller has committed; what min.insync.replicas is compared with.
+    pub fn committed_len(&self) -> usize {
+        self.committed.len()
+    }
+}
+
+/// What `min.insync.replicas` demands of a partition with so many replicas: never more than there are.
+pub fn effective_min_isr(min_insync_replicas: usize, replicas: usize) -> usize {
+    min_insync_replicas.min(replicas)
+}
