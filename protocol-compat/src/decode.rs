@@ -29,4 +29,4 @@ pub fn decode_request<R: RequestMessage>(version: i16, mut body: Bytes) -> Resul
 }
 
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;

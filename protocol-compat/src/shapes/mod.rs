@@ -70,6 +70,16 @@ pub trait Shaped {
     const SHAPE: &'static Shape;
 }
 
+/// Is shown the type of a request.
+#[cfg(test)]
+pub(crate) trait Visitor {
+    /// What it makes of it.
+    type Output;
+
+    /// Called with the request's type.
+    fn visit<R: kafka_protocol::protocol::Request + Shaped>(self) -> Self::Output;
+}
+
 macro_rules! shaped {
     (own { $($own:ident = $own_key:ident;)* } codec { $($path:ident :: $name:ident = $key:ident in $file:ident;)* }) => {
         $(impl Shaped for $own {
@@ -89,18 +99,13 @@ macro_rules! shaped {
             }
         }
 
+        /// Visits the request of a key; `None` where the API is refused. For tests that walk every request.
         #[cfg(test)]
-        pub(crate) mod every {
-            //! Every served request by its key, for tests that walk them all.
-            use super::*;
-
-            /// Decodes a body with the codec alone, or with the guard before it.
-            pub(crate) fn decode(key: ApiKey, version: i16, body: bytes::Bytes, guarded: bool) -> Result<usize, String> {
-                match key {
-                    $(ApiKey::$own_key => crate::decode::tests::round_trip::<$own>(version, body, guarded),)*
-                    $(ApiKey::$key => crate::decode::tests::round_trip::<messages::$name>(version, body, guarded),)*
-                    _ => Err("not served".to_owned()),
-                }
+        pub(crate) fn visit<V: Visitor>(key: ApiKey, visitor: V) -> Option<V::Output> {
+            match key {
+                $(ApiKey::$own_key => Some(visitor.visit::<$own>()),)*
+                $(ApiKey::$key => Some(visitor.visit::<messages::$name>()),)*
+                _ => None,
             }
         }
     };

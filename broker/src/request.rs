@@ -1,0 +1,124 @@
+//! A request on its way to a handler, and what the handler gives back.
+//!
+//! Both the network and the handlers speak of these; neither knows the other. A handler never sees a socket, and the
+//! network never a message.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use protocol_compat::messages::FetchResponse;
+use protocol_compat::{
+    ApiKey, DecodeError, EncodeError, RequestMessage, ResponseMessage, decode_request, encode_fetch_response,
+    encode_response,
+};
+use thiserror::Error;
+
+/// Who asks, over which connection, and for which version of which API.
+#[derive(Clone, Debug)]
+pub struct RequestContext {
+    /// The API.
+    pub api_key: ApiKey,
+    /// Its version: a served one, but for ApiVersions, which answers every version.
+    pub version: i16,
+    /// What the answer repeats.
+    pub correlation_id: i32,
+    /// The client's `client.id`; empty and missing are the same to Kafka.
+    pub client_id: Option<Arc<str>>,
+    /// The client's address.
+    pub peer: SocketAddr,
+    /// The address that the client used.
+    pub local: SocketAddr,
+    /// The listener's name.
+    pub listener: Arc<str>,
+    /// Differs for every connection of the process.
+    pub connection_id: u64,
+    /// When the request was complete, milliseconds since 1970.
+    pub received_ms: i64,
+    /// Who the client is: `User:ANONYMOUS` without authentication.
+    pub principal: Arc<str>,
+}
+
+impl RequestContext {
+    /// The body's message.
+    ///
+    /// # Errors
+    /// What the handler returns at once: Kafka closes the connection on a body that it cannot read.
+    pub fn decode<R: RequestMessage>(&self, body: Bytes) -> Result<R, Handled> {
+        decode_request(self.version, body).map_err(|error| {
+            Handled::Close(CloseReason::Undecodable {
+                api_key: self.api_key,
+                error,
+            })
+        })
+    }
+
+    /// The answer at the request's version.
+    pub fn respond<M: ResponseMessage>(&self, message: &M) -> ResponseFrame {
+        self.respond_at(self.version, message)
+    }
+
+    /// The answer at another version than the request's: ApiVersions answers what it does not know at version 0.
+    pub fn respond_at<M: ResponseMessage>(&self, version: i16, message: &M) -> ResponseFrame {
+        ResponseFrame(encode_response(version, self.correlation_id, message).map(|frame| vec![frame]))
+    }
+
+    /// The answer to a fetch, its records not copied.
+    pub fn respond_fetch(&self, response: &FetchResponse) -> ResponseFrame {
+        ResponseFrame(encode_fetch_response(self.version, self.correlation_id, response))
+    }
+}
+
+/// A whole response in pieces, length prefix included; or why it could not be encoded, which closes the connection and
+/// is a fault of this broker.
+#[derive(Debug)]
+pub struct ResponseFrame(pub Result<Vec<Bytes>, EncodeError>);
+
+/// What a handler makes of a request.
+pub enum Handled {
+    /// The answer is ready.
+    Now(ResponseFrame),
+    /// The request took effect and its answer waits; the next request of the connection may begin. Answers leave in
+    /// the order of requests all the same.
+    Later(BoxFuture<'static, ResponseFrame>),
+    /// The answer waits, and so does the next request, as with every request of Kafka.
+    Exclusive(BoxFuture<'static, ResponseFrame>),
+    /// The client wants no answer (Produce with `acks=0`).
+    NoReply,
+    /// The connection is closed once the answers before this request are written.
+    Close(CloseReason),
+}
+
+/// Why the broker closes a connection on a request.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum CloseReason {
+    /// The header cannot be read, or names an API that Kafka does not have.
+    #[error("request header: {0}")]
+    Header(DecodeError),
+    /// The API, or this version of it, is not served.
+    #[error("{} version {version} is not served", api_key.name())]
+    NotServed {
+        /// The API.
+        api_key: ApiKey,
+        /// The version that was asked for.
+        version: i16,
+    },
+    /// The body cannot be read.
+    #[error("{} request: {error}", api_key.name())]
+    Undecodable {
+        /// The API.
+        api_key: ApiKey,
+        /// Why.
+        error: DecodeError,
+    },
+    /// A Produce without an answer failed: closing is the only way to say so, as in Kafka.
+    #[error("a produce request with acks=0 failed")]
+    FailedWithoutReply,
+}
+
+/// Takes requests in the order in which a connection sent them. Called on the connection's task.
+pub trait RequestHandler: Send + Sync + 'static {
+    /// Begins a request, and finishes it where that needs no waiting.
+    fn handle(&self, context: &RequestContext, body: Bytes) -> Handled;
+}
