@@ -4,10 +4,12 @@
 //! API that is switched off: the connection is closed. Nothing here knows a socket.
 
 pub mod api_versions;
+pub mod describe_quorum;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
+use metadata::quorum::Quorum;
 use protocol_compat::ApiKey;
 
 use crate::metadata_cache::MetadataCache;
@@ -17,12 +19,17 @@ use crate::request::{CloseReason, Handled, RequestContext, RequestHandler};
 pub struct Services {
     /// The newest metadata image.
     pub metadata_cache: Arc<MetadataCache>,
+    /// The metadata quorum as this node sees it.
+    pub quorum: Arc<Quorum>,
 }
 
 impl RequestHandler for Services {
     fn handle(&self, context: &RequestContext, body: Bytes) -> Handled {
         match context.api_key {
             ApiKey::ApiVersions => api_versions::handle(&self.metadata_cache.image(), context, body),
+            ApiKey::DescribeQuorum => {
+                describe_quorum::handle(&self.quorum, &self.metadata_cache.image(), context, body)
+            }
             ApiKey::Produce
             | ApiKey::Fetch
             | ApiKey::ListOffsets
@@ -48,7 +55,6 @@ impl RequestHandler for Services {
             | ApiKey::DeleteGroups
             | ApiKey::IncrementalAlterConfigs
             | ApiKey::OffsetDelete
-            | ApiKey::DescribeQuorum
             | ApiKey::DescribeCluster
             | ApiKey::DescribeProducers
             | ApiKey::ListConfigResources
