@@ -5,6 +5,7 @@ pub mod clock;
 pub mod config;
 pub mod controller_server;
 pub mod controller_state;
+pub mod group_coordinator;
 pub mod handlers;
 pub mod metadata_cache;
 pub mod metadata_publisher;

@@ -31,7 +31,7 @@ pub use hard_state::{
     CommittedOffsets, CoordinatorRecord, GroupMetadata, MemberMetadata, MemoryOffsets, OffsetAndMetadata,
 };
 pub use list::{GroupFilter, ListedGroup};
-pub use request::{Input, Reply, RequestToken};
+pub use request::{Input, Now, Reply, RequestToken};
 pub use shard::{Shard, ShardCounters, Step, Ticket};
 
 /// The partition of `__consumer_offsets` that holds `group_id`, of `partitions` (Kafka's `Utils.abs(String.hashCode()) % n`).

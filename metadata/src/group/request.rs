@@ -9,6 +9,15 @@ use bytes::Bytes;
 use protocol_compat::{ErrorCode, TopicId};
 use uuid::Uuid;
 
+/// The two clocks at one moment. Timers follow the one that never jumps, records carry the one that people read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Now {
+    /// Milliseconds since 1970.
+    pub wall_ms: i64,
+    /// Milliseconds since some moment, never going back.
+    pub monotonic_ms: i64,
+}
+
 /// Names a waiting request for the runtime; never interpreted here, unique within a shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestToken(pub u64);

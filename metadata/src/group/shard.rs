@@ -21,7 +21,7 @@ use super::offsets::delete::{delete_records, validate_delete};
 use super::offsets::expire::expired_records;
 use super::request::{
     CommitRequest, DeleteOffsetsReply, DeleteOffsetsRequest, Input, JoinReply, JoinRequest, LeaveReply,
-    LeaveRequest, Reply, RequestToken, SyncReply,
+    LeaveRequest, Now, Reply, RequestToken, SyncReply,
 };
 use super::timer_queue::{TimerKey, TimerQueue};
 use super::uncommitted::{Appended, Uncommitted};
@@ -101,7 +101,7 @@ impl Shard {
     }
 
     /// Brings the groups with members into memory and starts their sessions. To be called once, before anything else.
-    pub fn load(&mut self, now_ms: i64, committed: &dyn CommittedOffsets) -> Step {
+    pub fn load(&mut self, now: Now, committed: &dyn CommittedOffsets) -> Step {
         let mut with_members: Vec<(Arc<str>, GroupMetadata)> = Vec::new();
         committed.for_each_group(&mut |group_id, group| {
             if !group.members.is_empty() {
@@ -112,7 +112,7 @@ impl Shard {
         for (group_id, metadata) in with_members {
             let group = ClassicGroup::from_metadata(group_id.clone(), &metadata);
             self.groups.insert(group_id.clone(), group);
-            if let Some(mut turn) = self.turn(now_ms, &group_id, &mut output) {
+            if let Some(mut turn) = self.turn(now, &group_id, &mut output) {
                 turn.on_loaded();
             }
         }
@@ -120,15 +120,15 @@ impl Shard {
     }
 
     /// Takes an input in and decides.
-    pub fn step(&mut self, now_ms: i64, input: Input, committed: &dyn CommittedOffsets) -> Step {
+    pub fn step(&mut self, now: Now, input: Input, committed: &dyn CommittedOffsets) -> Step {
         let mut output = Output::default();
         match input {
-            Input::Join(token, request) => self.join(now_ms, token, &request, committed, &mut output),
+            Input::Join(token, request) => self.join(now, token, &request, committed, &mut output),
             Input::Sync(token, request) => {
-                self.bring_in(now_ms, &request.group_id, committed);
+                self.bring_in(now, &request.group_id, committed);
                 if request.group_id.is_empty() {
                     output.reply(token, Reply::Sync(SyncReply::error(ErrorCode::InvalidGroupId)));
-                } else if let Some(mut turn) = self.turn(now_ms, &request.group_id, &mut output) {
+                } else if let Some(mut turn) = self.turn(now, &request.group_id, &mut output) {
                     turn.sync(token, &request);
                 } else {
                     output.reply(token, Reply::Sync(SyncReply::error(ErrorCode::UnknownMemberId)));
@@ -137,7 +137,7 @@ impl Shard {
             Input::Heartbeat(token, request) => {
                 let error = if request.group_id.is_empty() {
                     ErrorCode::InvalidGroupId
-                } else if let Some(mut turn) = self.turn(now_ms, &request.group_id, &mut output) {
+                } else if let Some(mut turn) = self.turn(now, &request.group_id, &mut output) {
                     turn.heartbeat(&request)
                 } else {
                     // A group that is not in memory has no members.
@@ -145,24 +145,24 @@ impl Shard {
                 };
                 output.reply(token, Reply::Heartbeat(error));
             }
-            Input::Leave(token, request) => self.leave(now_ms, token, &request, committed, &mut output),
+            Input::Leave(token, request) => self.leave(now, token, &request, committed, &mut output),
             Input::CommitOffsets(token, request) => {
-                self.commit_offsets(now_ms, token, &request, committed, &mut output);
+                self.commit_offsets(now, token, &request, committed, &mut output);
             }
             Input::DeleteOffsets(token, request) => {
-                self.delete_offsets(now_ms, token, &request, committed, &mut output);
+                self.delete_offsets(now, token, &request, committed, &mut output);
             }
             Input::DeleteGroups(token, group_ids) => {
                 self.delete_groups(token, group_ids, committed, &mut output)
             }
-            Input::Timer => self.fire_timer(now_ms, &mut output),
-            Input::ExpireOffsets(group_id) => self.expire_offsets(now_ms, &group_id, committed, &mut output),
+            Input::Timer => self.fire_timer(now, &mut output),
+            Input::ExpireOffsets(group_id) => self.expire_offsets(now, &group_id, committed, &mut output),
         }
         self.finish(output)
     }
 
     /// Learns what became of the records of an earlier decision.
-    pub fn complete(&mut self, now_ms: i64, ticket: Ticket, outcome: Result<(), ErrorCode>) -> Step {
+    pub fn complete(&mut self, now: Now, ticket: Ticket, outcome: Result<(), ErrorCode>) -> Step {
         let mut output = Output::default();
         let outcome = outcome.map_err(response_error);
         match (self.continuations.remove(&ticket), outcome) {
@@ -183,13 +183,13 @@ impl Shard {
                 }),
                 outcome,
             ) => {
-                if let Some(mut turn) = self.turn(now_ms, &group_id, &mut output) {
+                if let Some(mut turn) = self.turn(now, &group_id, &mut output) {
                     turn.assignment_written(generation, assignment, outcome);
                 }
             }
             (Some(Continuation::StaticMemberReplaced(replacement)), outcome) => {
                 let group_id = replacement.group_id.clone();
-                if let Some(mut turn) = self.turn(now_ms, &group_id, &mut output) {
+                if let Some(mut turn) = self.turn(now, &group_id, &mut output) {
                     turn.static_member_written(*replacement, outcome);
                 }
             }
@@ -278,9 +278,9 @@ impl Shard {
         }
     }
 
-    fn turn<'a>(&'a mut self, now_ms: i64, group_id: &str, output: &'a mut Output) -> Option<Turn<'a>> {
+    fn turn<'a>(&'a mut self, now: Now, group_id: &str, output: &'a mut Output) -> Option<Turn<'a>> {
         Some(Turn {
-            now_ms,
+            now,
             config: &self.config,
             timers: &mut self.timers,
             group: self.groups.get_mut(group_id)?,
@@ -293,28 +293,28 @@ impl Shard {
     }
 
     /// What the rows say of a group that is not in memory.
-    fn group_from_rows(&self, now_ms: i64, group_id: &Arc<str>, rows: &Appended<'_>) -> Option<ClassicGroup> {
+    fn group_from_rows(&self, now: Now, group_id: &Arc<str>, rows: &Appended<'_>) -> Option<ClassicGroup> {
         match rows.group(group_id) {
             Some(metadata) => Some(ClassicGroup::from_metadata(group_id.clone(), &metadata)),
-            None if rows.has_offsets(group_id) => Some(ClassicGroup::new(group_id.clone(), now_ms)),
+            None if rows.has_offsets(group_id) => Some(ClassicGroup::new(group_id.clone(), now.wall_ms)),
             None => None,
         }
     }
 
-    fn view<'a>(&'a self, now_ms: i64, group_id: &Arc<str>, rows: &Appended<'_>) -> Option<GroupView<'a>> {
+    fn view<'a>(&'a self, now: Now, group_id: &Arc<str>, rows: &Appended<'_>) -> Option<GroupView<'a>> {
         if let Some(group) = self.groups.get(group_id) {
             return Some(GroupView::InMemory(group));
         }
-        let group = self.group_from_rows(now_ms, group_id, rows)?;
+        let group = self.group_from_rows(now, group_id, rows)?;
         Some(GroupView::FromRows(Box::new(group)))
     }
 
     /// Makes sure that a group of which rows exist is in memory. False if there is no such group.
-    fn bring_in(&mut self, now_ms: i64, group_id: &Arc<str>, committed: &dyn CommittedOffsets) -> bool {
+    fn bring_in(&mut self, now: Now, group_id: &Arc<str>, committed: &dyn CommittedOffsets) -> bool {
         if self.groups.contains_key(group_id) {
             return true;
         }
-        match self.group_from_rows(now_ms, group_id, &self.rows(committed)) {
+        match self.group_from_rows(now, group_id, &self.rows(committed)) {
             Some(group) => {
                 self.groups.insert(group_id.clone(), group);
                 true
@@ -325,7 +325,7 @@ impl Shard {
 
     fn join(
         &mut self,
-        now_ms: i64,
+        now: Now,
         token: RequestToken,
         request: &JoinRequest,
         committed: &dyn CommittedOffsets,
@@ -344,12 +344,12 @@ impl Shard {
         if !allowed_timeouts.contains(&request.session_timeout_ms) {
             return refuse(ErrorCode::InvalidSessionTimeout);
         }
-        let exists = self.bring_in(now_ms, &request.group_id, committed);
+        let exists = self.bring_in(now, &request.group_id, committed);
         if !exists && !request.member_id.is_empty() {
             return refuse(ErrorCode::UnknownMemberId);
         }
-        let record = (!exists).then(|| self.create_group(now_ms, &request.group_id));
-        if let Some(mut turn) = self.turn(now_ms, &request.group_id, output) {
+        let record = (!exists).then(|| self.create_group(now, &request.group_id));
+        if let Some(mut turn) = self.turn(now, &request.group_id, output) {
             turn.join(token, request);
         }
         if let Some(record) = record.filter(|_| output.records.is_empty()) {
@@ -359,9 +359,9 @@ impl Shard {
     }
 
     /// A new group and the record that makes it known.
-    fn create_group(&mut self, now_ms: i64, group_id: &Arc<str>) -> CoordinatorRecord {
+    fn create_group(&mut self, now: Now, group_id: &Arc<str>) -> CoordinatorRecord {
         self.groups
-            .insert(group_id.clone(), ClassicGroup::new(group_id.clone(), now_ms));
+            .insert(group_id.clone(), ClassicGroup::new(group_id.clone(), now.wall_ms));
         CoordinatorRecord::Group {
             group_id: group_id.clone(),
             value: Some(GroupMetadata {
@@ -369,7 +369,7 @@ impl Shard {
                 generation: 0,
                 protocol: None,
                 leader: None,
-                state_timestamp_ms: now_ms,
+                state_timestamp_ms: now.wall_ms,
                 members: Vec::new(),
             }),
         }
@@ -377,7 +377,7 @@ impl Shard {
 
     fn leave(
         &mut self,
-        now_ms: i64,
+        now: Now,
         token: RequestToken,
         request: &LeaveRequest,
         committed: &dyn CommittedOffsets,
@@ -390,8 +390,8 @@ impl Shard {
             };
             return output.reply(token, Reply::Leave(reply));
         }
-        self.bring_in(now_ms, &request.group_id, committed);
-        if let Some(mut turn) = self.turn(now_ms, &request.group_id, output) {
+        self.bring_in(now, &request.group_id, committed);
+        if let Some(mut turn) = self.turn(now, &request.group_id, output) {
             return turn.leave(token, request);
         }
         let members = request.members.iter();
@@ -406,22 +406,22 @@ impl Shard {
 
     fn commit_offsets(
         &mut self,
-        now_ms: i64,
+        now: Now,
         token: RequestToken,
         request: &CommitRequest,
         committed: &dyn CommittedOffsets,
         output: &mut Output,
     ) {
         let rows = self.rows(committed);
-        let group = self.view(now_ms, &request.group_id, &rows);
+        let group = self.view(now, &request.group_id, &rows);
         if let Err(error) = validate_commit(group.as_deref(), request) {
             let refused = refuse_commit(&request.topics, error);
             return output.reply(token, Reply::CommitOffsets(refused));
         }
-        if let Some(mut turn) = self.turn(now_ms, &request.group_id, output) {
+        if let Some(mut turn) = self.turn(now, &request.group_id, output) {
             turn.heartbeat_by_commit(&request.member_id);
         }
-        let (records, outcomes) = commit_records(now_ms, &self.config, request);
+        let (records, outcomes) = commit_records(now.wall_ms, &self.config, request);
         self.counters.offset_commits += records.len() as u64;
         output.records = records;
         output.reply_when_committed(token, Reply::CommitOffsets(outcomes));
@@ -429,14 +429,14 @@ impl Shard {
 
     fn delete_offsets(
         &mut self,
-        now_ms: i64,
+        now: Now,
         token: RequestToken,
         request: &DeleteOffsetsRequest,
         committed: &dyn CommittedOffsets,
         output: &mut Output,
     ) {
         // A simple group stays known when its last offset is deleted, until the expiry pass finds it empty.
-        self.bring_in(now_ms, &request.group_id, committed);
+        self.bring_in(now, &request.group_id, committed);
         let checked = match self.groups.get(&request.group_id) {
             _ if request.group_id.is_empty() => Err(ErrorCode::InvalidGroupId),
             None => Err(ErrorCode::GroupIdNotFound),
@@ -465,7 +465,7 @@ impl Shard {
         let mut outcomes = Vec::with_capacity(group_ids.len());
         for group_id in group_ids {
             let rows = self.rows(committed);
-            let group = self.view(0, &group_id, &rows);
+            let group = self.view(Now::default(), &group_id, &rows);
             let error = match delete_group_records(group.as_deref(), &group_id, &rows) {
                 Ok(records) => {
                     self.counters.offset_deletions += records.len().saturating_sub(1) as u64;
@@ -481,16 +481,16 @@ impl Shard {
 
     fn expire_offsets(
         &mut self,
-        now_ms: i64,
+        now: Now,
         group_id: &Arc<str>,
         committed: &dyn CommittedOffsets,
         output: &mut Output,
     ) {
         let rows = self.rows(committed);
-        let Some(group) = self.view(now_ms, group_id, &rows) else {
+        let Some(group) = self.view(now, group_id, &rows) else {
             return;
         };
-        let (mut records, none_remains) = expired_records(now_ms, &self.config, &group, group_id, &rows);
+        let (mut records, none_remains) = expired_records(now.wall_ms, &self.config, &group, group_id, &rows);
         let expired = records.len() as u64;
         if none_remains && group.state() == super::classic::GroupState::Empty {
             records.push(group_tombstone(group_id));
@@ -500,11 +500,11 @@ impl Shard {
         output.then = Some(Continuation::Expiry);
     }
 
-    fn fire_timer(&mut self, now_ms: i64, output: &mut Output) {
-        let Some((key, event)) = self.timers.take_due(now_ms) else {
+    fn fire_timer(&mut self, now: Now, output: &mut Output) {
+        let Some((key, event)) = self.timers.take_due(now.monotonic_ms) else {
             return;
         };
-        if let Some(mut turn) = self.turn(now_ms, key.group_id(), output) {
+        if let Some(mut turn) = self.turn(now, key.group_id(), output) {
             turn.timer_fired(&key, event);
         }
     }

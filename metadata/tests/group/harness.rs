@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use metadata::group::{
-    CoordinatorRecord, GroupConfig, Input, MemoryOffsets, Reply, RequestToken, Shard, Step, Ticket,
+    CoordinatorRecord, GroupConfig, Input, MemoryOffsets, Now, Reply, RequestToken, Shard, Step, Ticket,
 };
 use protocol_compat::ErrorCode;
 
@@ -57,8 +57,15 @@ impl Harness {
         RequestToken(self.next_token)
     }
 
+    fn now(&self) -> Now {
+        Now {
+            wall_ms: self.now_ms,
+            monotonic_ms: self.now_ms,
+        }
+    }
+
     pub fn step(&mut self, input: Input) {
-        let step = self.shard.step(self.now_ms, input, &self.committed);
+        let step = self.shard.step(self.now(), input, &self.committed);
         self.run(step);
     }
 
@@ -79,7 +86,7 @@ impl Harness {
             }
             self.committed_offset = end_offset;
             self.shard.committed(end_offset as i64);
-            let step = self.shard.complete(self.now_ms, ticket, Ok(()));
+            let step = self.shard.complete(self.now(), ticket, Ok(()));
             self.run(step);
         }
     }
@@ -93,7 +100,7 @@ impl Harness {
         self.log.iter().for_each(|record| self.committed.apply(record));
         self.committed_offset = self.log.len();
         self.shard = Shard::new(self.config.clone());
-        let step = self.shard.load(self.now_ms, &self.committed);
+        let step = self.shard.load(self.now(), &self.committed);
         self.run(step);
     }
 
@@ -105,7 +112,7 @@ impl Harness {
         };
         if let Some(error) = self.fail_appends {
             self.events.push(Event::Failed(error));
-            let step = self.shard.complete(self.now_ms, ticket, Err(error));
+            let step = self.shard.complete(self.now(), ticket, Err(error));
             return self.run(step);
         }
         for record in step.records {

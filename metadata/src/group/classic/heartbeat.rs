@@ -50,7 +50,7 @@ impl Turn<'_> {
 
     pub(super) fn schedule_heartbeat(&mut self, member_id: &Arc<str>, timeout_ms: i64) {
         let key = TimerKey::Heartbeat(self.group.group_id.clone(), member_id.clone());
-        let deadline_ms = self.now_ms.saturating_add(timeout_ms);
+        let deadline_ms = self.now.monotonic_ms.saturating_add(timeout_ms);
         self.timers
             .schedule(key, deadline_ms, TimerEvent::HeartbeatExpired);
     }

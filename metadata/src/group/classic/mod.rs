@@ -30,6 +30,7 @@ pub use members::Member;
 use super::config::GroupConfig;
 use super::continuation::Output;
 use super::hard_state::{CoordinatorRecord, GroupMetadata};
+use super::request::Now;
 use super::timer_queue::TimerQueue;
 
 /// The protocol type of consumers, whose subscriptions the coordinator can read.
@@ -95,12 +96,12 @@ pub struct ClassicGroup {
 
 impl ClassicGroup {
     /// A group without members that never had any.
-    pub fn new(group_id: Arc<str>, now_ms: i64) -> ClassicGroup {
+    pub fn new(group_id: Arc<str>, wall_ms: i64) -> ClassicGroup {
         ClassicGroup {
             group_id,
             state: GroupState::Empty,
             previous_state: None,
-            state_timestamp_ms: Some(now_ms),
+            state_timestamp_ms: Some(wall_ms),
             protocol_type: None,
             protocol_name: None,
             generation: 0,
@@ -165,10 +166,10 @@ impl ClassicGroup {
         row.is_some_and(|row| row.members.is_empty() && row.generation == self.generation)
     }
 
-    fn transition_to(&mut self, state: GroupState, now_ms: i64) {
+    fn transition_to(&mut self, state: GroupState, now: Now) {
         self.previous_state = Some(self.state);
         self.state = state;
-        self.state_timestamp_ms = Some(now_ms);
+        self.state_timestamp_ms = Some(now.wall_ms);
     }
 
     /// The group as a record, with the given assignment of each member.
@@ -198,7 +199,7 @@ impl ClassicGroup {
 
 /// One decision about one group: everything that it may read and change.
 pub(super) struct Turn<'a> {
-    pub(super) now_ms: i64,
+    pub(super) now: Now,
     pub(super) config: &'a GroupConfig,
     pub(super) timers: &'a mut TimerQueue,
     pub(super) group: &'a mut ClassicGroup,

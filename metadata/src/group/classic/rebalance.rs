@@ -8,7 +8,7 @@ use bytes::Bytes;
 use protocol_compat::ErrorCode;
 
 use super::super::continuation::Continuation;
-use super::super::request::{JoinReply, Reply, SyncReply};
+use super::super::request::{JoinReply, Now, Reply, SyncReply};
 use super::super::timer_queue::{TimerEvent, TimerKey};
 use super::{ClassicGroup, GroupState, Turn};
 
@@ -41,17 +41,17 @@ impl ClassicGroup {
         true
     }
 
-    fn init_next_generation(&mut self, now_ms: i64) {
+    fn init_next_generation(&mut self, now: Now) {
         // Kafka's int overflows here; after two billion generations the count starts again instead of turning negative.
         self.generation = self.generation.checked_add(1).unwrap_or(0);
         if self.members.is_empty() {
             self.protocol_name = None;
             self.update_subscribed_topics();
-            self.transition_to(GroupState::Empty, now_ms);
+            self.transition_to(GroupState::Empty, now);
         } else {
             self.protocol_name = self.select_protocol();
             self.update_subscribed_topics();
-            self.transition_to(GroupState::CompletingRebalance, now_ms);
+            self.transition_to(GroupState::CompletingRebalance, now);
         }
         self.pending_sync.clear();
     }
@@ -76,11 +76,9 @@ impl Turn<'_> {
         self.output.rebalances_started += 1;
         if self.group.state == GroupState::Empty {
             self.start_initial_rebalance();
-            self.group
-                .transition_to(GroupState::PreparingRebalance, self.now_ms);
+            self.group.transition_to(GroupState::PreparingRebalance, self.now);
         } else {
-            self.group
-                .transition_to(GroupState::PreparingRebalance, self.now_ms);
+            self.group.transition_to(GroupState::PreparingRebalance, self.now);
             self.complete_join_or_schedule();
         }
     }
@@ -97,7 +95,7 @@ impl Turn<'_> {
             delay_ms,
             remaining_ms,
         };
-        let deadline_ms = self.now_ms.saturating_add(i64::from(delay_ms));
+        let deadline_ms = self.now.monotonic_ms.saturating_add(i64::from(delay_ms));
         self.timers
             .schedule(TimerKey::Join(self.group.group_id.clone()), deadline_ms, event);
     }
@@ -132,7 +130,10 @@ impl Turn<'_> {
     }
 
     fn schedule_join_expiration(&mut self) {
-        let deadline_ms = self.now_ms.saturating_add(self.group.rebalance_timeout_ms());
+        let deadline_ms = self
+            .now
+            .monotonic_ms
+            .saturating_add(self.group.rebalance_timeout_ms());
         let key = TimerKey::Join(self.group.group_id.clone());
         self.timers.schedule(key, deadline_ms, TimerEvent::JoinExpired);
     }
@@ -145,7 +146,7 @@ impl Turn<'_> {
             // Nobody joined, and static members may still come back.
             return self.schedule_join_expiration();
         }
-        self.group.init_next_generation(self.now_ms);
+        self.group.init_next_generation(self.now);
         if self.group.state == GroupState::Empty {
             let record = self.group.metadata_record(|_| Bytes::new());
             self.output.write(record, Continuation::EmptyGeneration);
@@ -213,7 +214,10 @@ impl Turn<'_> {
         let event = TimerEvent::SyncExpired {
             generation: self.group.generation,
         };
-        let deadline_ms = self.now_ms.saturating_add(self.group.rebalance_timeout_ms());
+        let deadline_ms = self
+            .now
+            .monotonic_ms
+            .saturating_add(self.group.rebalance_timeout_ms());
         self.timers
             .schedule(TimerKey::Sync(self.group.group_id.clone()), deadline_ms, event);
     }

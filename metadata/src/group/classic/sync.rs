@@ -108,7 +108,7 @@ impl Turn<'_> {
             member.assignment = assignment.remove(&member.member_id).unwrap_or_default();
         }
         self.propagate_assignment(ErrorCode::None);
-        self.group.transition_to(GroupState::Stable, self.now_ms);
+        self.group.transition_to(GroupState::Stable, self.now);
         self.output.rebalances_completed += 1;
     }
 

@@ -44,7 +44,7 @@ pub(in super::super) fn validate_commit(
 }
 
 /// The same error for everything that a request asked for.
-pub(in super::super) fn refuse_commit(topics: &[TopicOffsets], error: ErrorCode) -> Vec<TopicErrors> {
+pub fn refuse_commit(topics: &[TopicOffsets], error: ErrorCode) -> Vec<TopicErrors> {
     outcomes(topics, |_| error)
 }
 

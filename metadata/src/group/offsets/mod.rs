@@ -8,4 +8,5 @@ pub(super) mod expire;
 mod fetch;
 pub mod topics;
 
+pub use commit::refuse_commit;
 pub use fetch::{FetchedPartition, FetchedTopic, TopicPartitions};
