@@ -3,3 +3,4 @@
 //! Blocking code. Knows nothing of leaders, groups or the network.
 
 pub mod disk;
+pub mod offset_store;
