@@ -3,16 +3,34 @@
 //! A handler is given the services it uses and nothing else. An API that is not served is answered as Kafka answers an
 //! API that is switched off: the connection is closed. Nothing here knows a socket.
 
+pub mod alter_configs;
 pub mod api_versions;
+pub mod authorized_operations;
+pub mod broker_address;
+pub mod config_change;
+pub mod create_partitions;
+pub mod create_topics;
+pub mod delete_topics;
+pub mod describe_cluster;
+pub mod describe_configs;
 pub mod describe_quorum;
+pub mod describe_topic_partitions;
+pub mod incremental_alter_configs;
+pub mod init_producer_id;
+pub mod list_config_resources;
+pub mod metadata;
+pub mod topic_metadata;
 
 use std::sync::Arc;
 
+use ::metadata::quorum::Quorum;
 use bytes::Bytes;
-use metadata::quorum::Quorum;
 use protocol_compat::ApiKey;
 
+use crate::config::NodeConfig;
+use crate::controller_server::ControllerHandle;
 use crate::metadata_cache::MetadataCache;
+use crate::producer_id_manager::ProducerIdManager;
 use crate::request::{CloseReason, Handled, RequestContext, RequestHandler};
 
 /// What the handlers use; built from the bottom up by the server.
@@ -21,6 +39,12 @@ pub struct Services {
     pub metadata_cache: Arc<MetadataCache>,
     /// The metadata quorum as this node sees it.
     pub quorum: Arc<Quorum>,
+    /// Where decisions are asked for.
+    pub controller: ControllerHandle,
+    /// The node's configuration.
+    pub config: Arc<NodeConfig>,
+    /// Ids for idempotent producers.
+    pub producer_ids: Arc<ProducerIdManager>,
 }
 
 impl RequestHandler for Services {
@@ -30,10 +54,35 @@ impl RequestHandler for Services {
             ApiKey::DescribeQuorum => {
                 describe_quorum::handle(&self.quorum, &self.metadata_cache.image(), context, body)
             }
+            ApiKey::Metadata => metadata::handle(
+                &self.metadata_cache,
+                &self.controller,
+                &self.config,
+                context,
+                body,
+            ),
+            ApiKey::DescribeCluster => describe_cluster::handle(&self.metadata_cache.image(), context, body),
+            ApiKey::DescribeTopicPartitions => {
+                describe_topic_partitions::handle(&self.metadata_cache.image(), &self.config, context, body)
+            }
+            ApiKey::DescribeConfigs => {
+                describe_configs::handle(&self.metadata_cache.image(), &self.config, context, body)
+            }
+            ApiKey::ListConfigResources => {
+                list_config_resources::handle(&self.metadata_cache.image(), context, body)
+            }
+            ApiKey::CreateTopics => create_topics::handle(&self.controller, context, body),
+            ApiKey::DeleteTopics => delete_topics::handle(&self.controller, &self.config, context, body),
+            ApiKey::CreatePartitions => create_partitions::handle(&self.controller, context, body),
+            ApiKey::AlterConfigs => alter_configs::handle(&self.controller, &self.config, context, body),
+            ApiKey::IncrementalAlterConfigs => {
+                let image = self.metadata_cache.image();
+                incremental_alter_configs::handle(&image, &self.controller, &self.config, context, body)
+            }
+            ApiKey::InitProducerId => init_producer_id::handle(&self.producer_ids, context, body),
             ApiKey::Produce
             | ApiKey::Fetch
             | ApiKey::ListOffsets
-            | ApiKey::Metadata
             | ApiKey::OffsetCommit
             | ApiKey::OffsetFetch
             | ApiKey::FindCoordinator
@@ -43,22 +92,12 @@ impl RequestHandler for Services {
             | ApiKey::SyncGroup
             | ApiKey::DescribeGroups
             | ApiKey::ListGroups
-            | ApiKey::CreateTopics
-            | ApiKey::DeleteTopics
             | ApiKey::DeleteRecords
-            | ApiKey::InitProducerId
             | ApiKey::OffsetForLeaderEpoch
-            | ApiKey::DescribeConfigs
-            | ApiKey::AlterConfigs
             | ApiKey::DescribeLogDirs
-            | ApiKey::CreatePartitions
             | ApiKey::DeleteGroups
-            | ApiKey::IncrementalAlterConfigs
             | ApiKey::OffsetDelete
-            | ApiKey::DescribeCluster
-            | ApiKey::DescribeProducers
-            | ApiKey::ListConfigResources
-            | ApiKey::DescribeTopicPartitions => not_served(context),
+            | ApiKey::DescribeProducers => not_served(context),
             ApiKey::SaslHandshake
             | ApiKey::AddPartitionsToTxn
             | ApiKey::AddOffsetsToTxn

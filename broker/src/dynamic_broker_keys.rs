@@ -1,0 +1,88 @@
+//! Broker keys that can be changed while the broker runs, and the checks of such a change.
+//!
+//! A key is dynamic here when a change really takes effect: those that give topics their defaults do, because logs take
+//! their configuration anew from each image. Every other key is refused as Kafka refuses a key that is not dynamic.
+
+use std::collections::BTreeMap;
+
+use metadata::configs::{InvalidConfig, TOPIC_KEYS, parse_value};
+
+use crate::config::table::{self, KeyRow, Standing, Update};
+
+/// Whether a change of the key takes effect on a running broker.
+pub fn is_dynamic(key: &KeyRow) -> bool {
+    let gives_topics_a_default = || {
+        TOPIC_KEYS
+            .iter()
+            .any(|topic| topic.synonyms.iter().any(|s| s.name == key.name))
+    };
+    key.update != Update::ReadOnly && key.standing == Standing::Honoured && gives_topics_a_default()
+}
+
+/// Checks what a broker, or every broker, would have set dynamically.
+///
+/// # Errors
+/// INVALID_REQUEST with the sentence, as Kafka words it.
+pub fn validate_dynamic_configs(configs: &BTreeMap<String, String>, per_broker: bool) -> Result<(), String> {
+    let fixed: Vec<&str> = configs
+        .keys()
+        .filter(|key| !table::find(key).is_some_and(is_dynamic))
+        .map(String::as_str)
+        .collect();
+    if !fixed.is_empty() {
+        return Err(format!(
+            "Cannot update these configs dynamically: [{}]",
+            fixed.join(", ")
+        ));
+    }
+    for (key, value) in configs {
+        let Some(row) = table::find(key) else { continue };
+        if !per_broker && row.update == Update::PerBroker {
+            return Err(format!(
+                "Cannot update these configs at default cluster level, broker id must be specified: [{key}]"
+            ));
+        }
+        check_value(row, value).map_err(|error| error.0)?;
+    }
+    Ok(())
+}
+
+fn check_value(row: &KeyRow, value: &str) -> Result<(), InvalidConfig> {
+    parse_value(row.name, row.key_type, value)?;
+    row.check(value).map_err(|wanted| {
+        InvalidConfig(format!(
+            "Invalid value {value} for configuration {}: Value {wanted}",
+            row.name
+        ))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(pairs: &[(&str, &str)]) -> Option<String> {
+        let configs = pairs
+            .iter()
+            .map(|(key, value)| (key.to_string(), value.to_string()))
+            .collect();
+        validate_dynamic_configs(&configs, true).err()
+    }
+
+    #[test]
+    fn only_keys_that_take_effect_can_be_changed() {
+        assert_eq!(
+            refusal(&[("log.retention.ms", "5"), ("message.max.bytes", "7")]),
+            None
+        );
+        assert_eq!(
+            refusal(&[("num.io.threads", "5"), ("node.id", "7"), ("nope", "1")]),
+            Some("Cannot update these configs dynamically: [node.id, nope, num.io.threads]".into())
+        );
+        assert_eq!(
+            refusal(&[("log.retention.ms", "x")]),
+            Some("Invalid value x for configuration log.retention.ms: Not a number of type LONG".into())
+        );
+        assert!(refusal(&[("log.segment.bytes", "5")]).is_some());
+    }
+}
