@@ -2,5 +2,8 @@
 //!
 //! Blocking code. Knows nothing of leaders, groups or the network.
 
+pub mod checkpoints;
 pub mod disk;
+pub mod log_dirs;
+pub mod meta_properties;
 pub mod offset_store;

@@ -138,7 +138,7 @@ fn failure(path: &Path, error: &Error) -> OffsetStoreError {
 }
 
 /// Of the whole memory this part may be write buffers; the rest is for blocks.
-const WRITE_BUFFER_SHARE: usize = 4;
+const WRITE_BUFFER_SHARE: usize = 8;
 
 fn database_options(options: &OffsetStoreOptions, cache: &Cache) -> Options {
     let write_bytes = (options.memory_bytes / WRITE_BUFFER_SHARE).max(64 << 10);
