@@ -12,6 +12,8 @@ use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 pub use simulated::{SimDisk, SimFault};
 
 /// How a file is opened.
@@ -294,6 +296,27 @@ impl File {
             }
         }
         Ok(())
+    }
+
+    /// Reads `length` bytes from position `at` into a new buffer, which is not zeroed first.
+    ///
+    /// # Errors
+    /// The file system's; `UnexpectedEof` if the file ends before.
+    pub fn read_to_bytes(&self, length: usize, at: u64) -> io::Result<Bytes> {
+        let mut content = Vec::with_capacity(length);
+        while content.len() < length {
+            let from = at.saturating_add(content.len() as u64);
+            let count = match &self.kind {
+                FileKind::Real(file) => real::append_at(file, &mut content, from),
+                FileKind::Simulated(file) => file.append_at(&mut content, length, from),
+            };
+            if count.map_err(|e| with_path("read", &self.path, &e))? == 0 {
+                let text = format!("could not read {}: it ends at byte {from}", self.path.display());
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, text));
+            }
+        }
+        content.truncate(length);
+        Ok(content.into())
     }
 
     /// Reads up to `buffer.len()` bytes from position `at`; 0 at the end of the file.

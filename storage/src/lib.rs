@@ -4,6 +4,7 @@
 
 pub mod checkpoints;
 pub mod disk;
+pub mod log;
 pub mod log_dirs;
 pub mod meta_properties;
 pub mod offset_store;

@@ -18,6 +18,7 @@ const PARTITION_LEADER_EPOCH_AT: usize = 12;
 const MAGIC_AT: usize = 16;
 const CRC_AT: usize = 17;
 const ATTRIBUTES_AT: usize = 21;
+const LOG_APPEND_TIME_BIT: i16 = 0x08;
 const LAST_OFFSET_DELTA_AT: usize = 23;
 const BASE_TIMESTAMP_AT: usize = 27;
 const MAX_TIMESTAMP_AT: usize = 35;
@@ -267,6 +268,28 @@ fn array_at<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
 /// A field of the header; every caller's position is a constant inside it, so that the default is never met.
 fn field<const N: usize>(header: &[u8; BATCH_HEADER_BYTES], at: usize) -> [u8; N] {
     array_at(header, at).unwrap_or([0; N])
+}
+
+/// CRC-32C, the checksum of batches and of Kafka's producer snapshots.
+pub fn checksum(bytes: &[u8]) -> u32 {
+    crc32c::crc32c(bytes)
+}
+
+/// A header for the log of a topic whose timestamps are the broker's: base offset, epoch, the timestamp type, the largest
+/// timestamp and the checksum that these need.
+pub fn header_with_log_append_time(
+    batch: &RecordBatch<'_>,
+    base_offset: i64,
+    partition_leader_epoch: i32,
+    log_append_time_ms: i64,
+) -> [u8; BATCH_HEADER_BYTES] {
+    let mut header = header_with_offset_and_epoch(batch, base_offset, partition_leader_epoch);
+    let attributes = batch.attributes() | LOG_APPEND_TIME_BIT;
+    header[ATTRIBUTES_AT..ATTRIBUTES_AT + 2].copy_from_slice(&attributes.to_be_bytes());
+    header[MAX_TIMESTAMP_AT..MAX_TIMESTAMP_AT + 8].copy_from_slice(&log_append_time_ms.to_be_bytes());
+    let crc = crc32c::crc32c_append(crc32c::crc32c(&header[CHECKSUM_START..]), batch.records_bytes());
+    header[CRC_AT..CRC_AT + 4].copy_from_slice(&crc.to_be_bytes());
+    header
 }
 
 /// A header whose fields outside the checksum are rewritten for the log: the only change that an append makes to a

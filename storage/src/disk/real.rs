@@ -34,6 +34,16 @@ pub(super) fn read_at(file: &fs::File, buffer: &mut [u8], at: u64) -> io::Result
     }
 }
 
+/// Reads into the room that `content` has left and lets it grow by what was read.
+pub(super) fn append_at(file: &fs::File, content: &mut Vec<u8>, at: u64) -> io::Result<usize> {
+    loop {
+        match rustix::io::pread(file, rustix::buffer::spare_capacity(content), at) {
+            Err(rustix::io::Errno::INTR) => {}
+            answer => return Ok(answer?),
+        }
+    }
+}
+
 pub(super) fn write_all_vectored_at(
     file: &fs::File,
     mut slices: &mut [IoSlice<'_>],

@@ -528,6 +528,13 @@ impl SimFile {
         })
     }
 
+    pub(super) fn append_at(&self, content: &mut Vec<u8>, length: usize, at: u64) -> io::Result<usize> {
+        let mut piece = vec![0; length - content.len()];
+        let count = self.read_at(&mut piece, at)?;
+        content.extend_from_slice(&piece[..count]);
+        Ok(count)
+    }
+
     pub(super) fn write_all_vectored_at(&self, slices: &[IoSlice<'_>], at: u64) -> io::Result<()> {
         let bytes: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
         let at = usize::try_from(at).map_err(io::Error::other)?;

@@ -1,0 +1,336 @@
+//! What a batch must be before it may enter a log (Kafka's `LogValidator`, magic 2).
+//!
+//! Checks the header and the checksum; records are walked only where a rule is about single records: keys on compacted
+//! topics, create times where a bound is broken or set, and rewriting to another codec. That is cheaper than Kafka, which
+//! walks and decompresses every batch inside the partition's lock, and differs only for batches whose checksummed records
+//! contradict their own header. Runs outside of every lock.
+
+use bytes::Bytes;
+use protocol_compat::record_batch::batch::{BatchError, Compression, RecordBatch, TimestampType};
+use protocol_compat::record_batch::builder::recompress;
+use protocol_compat::record_batch::control::{ControlRecordType, EndTransactionMarker};
+use protocol_compat::record_batch::record::{DecompressionLimit, records};
+
+use super::append::AppendOrigin;
+use super::config::{LogConfig, TopicCompression};
+use super::error::{AppendError, RecordProblem};
+
+/// Most bytes that a batch may have when its records must be looked at; sixteen times the largest default batch.
+const DECOMPRESSED_LIMIT: DecompressionLimit = DecompressionLimit(128 << 20);
+/// Problems named in an answer: enough to find the cause, few enough to stay small.
+const NAMED_PROBLEMS: usize = 100;
+
+/// Batches that may be appended.
+#[derive(Debug)]
+pub(super) struct Validated {
+    batches: Vec<ValidBatch>,
+    size_bytes: u64,
+    record_count: i64,
+    offset_span: i64,
+    max_timestamp_ms: i64,
+}
+
+/// A batch that was checked.
+#[derive(Debug)]
+pub(super) struct ValidBatch {
+    bytes: Bytes,
+}
+
+impl ValidBatch {
+    /// The batch's view.
+    pub fn view(&self) -> RecordBatch<'_> {
+        let split = RecordBatch::split_first(&self.bytes);
+        split
+            .expect("because the batch was split from whole bytes when it was validated")
+            .0
+    }
+
+    /// The bytes behind the header.
+    pub fn records(&self) -> Bytes {
+        self.bytes
+            .slice(protocol_compat::record_batch::batch::BATCH_HEADER_BYTES..)
+    }
+}
+
+impl Validated {
+    pub fn batches(&self) -> &[ValidBatch] {
+        &self.batches
+    }
+
+    pub fn size_bytes(&self) -> u64 {
+        self.size_bytes
+    }
+
+    pub fn record_count(&self) -> i64 {
+        self.record_count
+    }
+
+    /// How many offsets the batches take.
+    pub fn offset_span(&self) -> i64 {
+        self.offset_span
+    }
+
+    pub fn max_timestamp_ms(&self) -> i64 {
+        self.max_timestamp_ms
+    }
+}
+
+/// What a control batch says, if it is a transaction marker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct TransactionMarker {
+    pub coordinator_epoch: i32,
+    pub is_aborted: bool,
+}
+
+/// Checks all batches in `bytes`.
+pub(super) fn validate(
+    bytes: Bytes,
+    config: &LogConfig,
+    origin: AppendOrigin,
+    now_ms: i64,
+) -> Result<Validated, AppendError> {
+    let mut validated = Validated {
+        batches: Vec::with_capacity(1),
+        size_bytes: 0,
+        record_count: 0,
+        offset_span: 0,
+        max_timestamp_ms: -1,
+    };
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let size = {
+            let (batch, _) = RecordBatch::split_first(&rest).map_err(batch_error)?;
+            batch.verify_checksum().map_err(batch_error)?;
+            check_header(&batch, origin)?;
+            check_size(batch.size_bytes() as u64, config, origin)?;
+            batch.size_bytes()
+        };
+        let checked = ValidBatch {
+            bytes: rest.split_to(size),
+        };
+        check_records(&checked.view(), config, origin, now_ms)?;
+        let kept = rewrite_codec(checked, config, origin)?;
+        let view = kept.view();
+        validated.size_bytes += view.size_bytes() as u64;
+        validated.record_count += i64::from(view.last_offset_delta()) + 1;
+        validated.offset_span += i64::from(view.last_offset_delta()) + 1;
+        validated.max_timestamp_ms = validated.max_timestamp_ms.max(view.max_timestamp_ms());
+        validated.batches.push(kept);
+    }
+    let is_limited = matches!(origin, AppendOrigin::Client | AppendOrigin::Coordinator);
+    if is_limited && validated.size_bytes > config.segment_bytes {
+        let (size_bytes, limit_bytes) = (validated.size_bytes, config.segment_bytes);
+        return Err(AppendError::LargerThanSegment {
+            size_bytes,
+            limit_bytes,
+        });
+    }
+    Ok(validated)
+}
+
+fn batch_error(error: BatchError) -> AppendError {
+    match error {
+        BatchError::UnsupportedMagic(magic @ (0 | 1)) => AppendError::UnsupportedMagic(magic),
+        other => AppendError::CorruptBatch(other.to_string()),
+    }
+}
+
+fn invalid(message: String) -> AppendError {
+    AppendError::InvalidRecord {
+        message,
+        problems: Vec::new(),
+    }
+}
+
+fn check_header(batch: &RecordBatch<'_>, origin: AppendOrigin) -> Result<(), AppendError> {
+    let (count, delta) = (batch.record_count(), batch.last_offset_delta());
+    if delta < 0 {
+        return Err(invalid(format!("last offset delta {delta} is negative")));
+    }
+    if batch.compression().is_none() {
+        return Err(AppendError::UnsupportedCompression);
+    }
+    if matches!(origin, AppendOrigin::Replication | AppendOrigin::Raft) {
+        return Ok(());
+    }
+    if count <= 0 {
+        return Err(invalid(format!("record count {count} is not positive")));
+    }
+    if i64::from(delta) + 1 != i64::from(count) {
+        return Err(invalid(format!(
+            "last offset delta {delta} does not fit record count {count}"
+        )));
+    }
+    if origin != AppendOrigin::Client {
+        return Ok(());
+    }
+    if batch.base_offset() != 0 {
+        return Err(invalid(format!("base offset {} is not 0", batch.base_offset())));
+    }
+    if batch.is_control() {
+        return Err(invalid("clients may not write control records".to_owned()));
+    }
+    if batch.producer_id() >= 0 && batch.base_sequence() < 0 {
+        return Err(invalid(format!(
+            "base sequence {} of an idempotent producer is negative",
+            batch.base_sequence()
+        )));
+    }
+    if batch.producer_id() >= 0 && batch.producer_epoch() < 0 {
+        return Err(invalid(format!(
+            "producer epoch {} is negative",
+            batch.producer_epoch()
+        )));
+    }
+    Ok(())
+}
+
+fn check_size(size_bytes: u64, config: &LogConfig, origin: AppendOrigin) -> Result<(), AppendError> {
+    let is_limited = matches!(origin, AppendOrigin::Client | AppendOrigin::Coordinator);
+    if is_limited && size_bytes > config.max_message_bytes {
+        return Err(AppendError::BatchTooLarge {
+            size_bytes,
+            limit_bytes: config.max_message_bytes,
+        });
+    }
+    Ok(())
+}
+
+fn check_records(
+    batch: &RecordBatch<'_>,
+    config: &LogConfig,
+    origin: AppendOrigin,
+    now_ms: i64,
+) -> Result<(), AppendError> {
+    if origin != AppendOrigin::Client {
+        return Ok(());
+    }
+    if config.cleanup_policy.compact {
+        check_keys(batch)?;
+    }
+    let is_create_time = config.message_timestamp_type == TimestampType::CreateTime;
+    let bounds = TimestampBounds::new(config, now_ms);
+    if is_create_time && (bounds.has_lower || batch.max_timestamp_ms() > bounds.latest_ms) {
+        check_timestamps(batch, &bounds)?;
+    }
+    if is_create_time && batch.timestamp_type() == TimestampType::LogAppendTime {
+        let message = "a producer may not set the timestamp type to log append time".to_owned();
+        return Err(AppendError::InvalidTimestamp {
+            message,
+            problems: Vec::new(),
+        });
+    }
+    Ok(())
+}
+
+/// Every record of a compacted topic needs a key.
+fn check_keys(batch: &RecordBatch<'_>) -> Result<(), AppendError> {
+    let problems = problems_of(batch, |record| {
+        record
+            .key
+            .is_none()
+            .then(|| "a compacted topic does not accept a record without a key".to_owned())
+    })?;
+    if problems.is_empty() {
+        return Ok(());
+    }
+    Err(AppendError::InvalidRecord {
+        message: "one or more records have been rejected".to_owned(),
+        problems,
+    })
+}
+
+struct TimestampBounds {
+    has_lower: bool,
+    earliest_ms: i64,
+    latest_ms: i64,
+}
+
+impl TimestampBounds {
+    fn new(config: &LogConfig, now_ms: i64) -> TimestampBounds {
+        TimestampBounds {
+            has_lower: config.message_timestamp_before_max_ms != i64::MAX,
+            earliest_ms: now_ms.saturating_sub(config.message_timestamp_before_max_ms),
+            latest_ms: now_ms.saturating_add(config.message_timestamp_after_max_ms),
+        }
+    }
+}
+
+fn check_timestamps(batch: &RecordBatch<'_>, bounds: &TimestampBounds) -> Result<(), AppendError> {
+    let problems = problems_of(batch, |record| {
+        let at = record.timestamp_ms;
+        let outside = at != -1 && (at > bounds.latest_ms || (bounds.has_lower && at < bounds.earliest_ms));
+        let (from, to) = (bounds.earliest_ms, bounds.latest_ms);
+        outside.then(|| format!("timestamp {at} lies outside of {from} to {to}"))
+    })?;
+    if problems.is_empty() {
+        return Ok(());
+    }
+    Err(AppendError::InvalidTimestamp {
+        message: "one or more records have been rejected".to_owned(),
+        problems,
+    })
+}
+
+fn problems_of(
+    batch: &RecordBatch<'_>,
+    mut problem: impl FnMut(&protocol_compat::record_batch::record::RecordView<'_>) -> Option<String>,
+) -> Result<Vec<RecordProblem>, AppendError> {
+    let mut scratch = Vec::new();
+    let walk = records(batch, &mut scratch, DECOMPRESSED_LIMIT)
+        .map_err(|e| AppendError::CorruptBatch(e.to_string()))?;
+    let mut problems = Vec::new();
+    for (index, record) in walk.enumerate() {
+        let record = record.map_err(|e| AppendError::CorruptBatch(e.to_string()))?;
+        if let Some(message) = problem(&record) {
+            problems.push(RecordProblem {
+                batch_index: i32::try_from(index).unwrap_or(i32::MAX),
+                message,
+            });
+            if problems.len() == NAMED_PROBLEMS {
+                break;
+            }
+        }
+    }
+    Ok(problems)
+}
+
+/// Rewrites the batch where the topic asks for another codec than the producer's.
+fn rewrite_codec(
+    batch: ValidBatch,
+    config: &LogConfig,
+    origin: AppendOrigin,
+) -> Result<ValidBatch, AppendError> {
+    let TopicCompression::Codec(codec, level) = config.compression else {
+        return Ok(batch);
+    };
+    if origin != AppendOrigin::Client || batch.view().compression() == Some(codec) {
+        return Ok(batch);
+    }
+    let bytes = recompress(&batch.view(), codec, level, DECOMPRESSED_LIMIT)
+        .map_err(|error| AppendError::CorruptBatch(error.to_string()))?;
+    check_size(bytes.len() as u64, config, origin)?;
+    Ok(ValidBatch { bytes })
+}
+
+/// Reads a control batch; `None` for other batches and for other control records.
+pub(super) fn transaction_marker(batch: &RecordBatch<'_>) -> Option<TransactionMarker> {
+    if !batch.is_control() || batch.compression() != Some(Compression::None) {
+        return None;
+    }
+    let mut scratch = Vec::new();
+    let record = records(batch, &mut scratch, DECOMPRESSED_LIMIT)
+        .ok()?
+        .next()?
+        .ok()?;
+    let is_aborted = match ControlRecordType::of_key(record.key?).ok()?? {
+        ControlRecordType::Abort => true,
+        ControlRecordType::Commit => false,
+        _ => return None,
+    };
+    let marker = EndTransactionMarker::decode(record.value?).ok()?;
+    Some(TransactionMarker {
+        coordinator_epoch: marker.coordinator_epoch,
+        is_aborted,
+    })
+}

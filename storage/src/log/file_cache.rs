@@ -1,0 +1,168 @@
+//! Lazily opened files with a bound on how many are open at once.
+//!
+//! Every file of a log is a [`CachedFile`]: opened when first used, closed when more than the bound are open and it was
+//! not used since the last round (second chance). A reader that holds the handle keeps it alive.
+
+use std::collections::VecDeque;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+
+use arc_swap::ArcSwapOption;
+use parking_lot::Mutex;
+
+use crate::disk::{Disk, File, OpenMode};
+
+/// The bound on open files, shared by the logs of a broker. Named `max open log files`; see [`FileCache::open_files`].
+#[derive(Debug)]
+pub struct FileCache {
+    disk: Disk,
+    capacity: usize,
+    open: Mutex<VecDeque<Weak<CachedFile>>>,
+    count: AtomicUsize,
+}
+
+/// A file that is open only while it is used.
+#[derive(Debug)]
+pub struct CachedFile {
+    path: Mutex<PathBuf>,
+    handle: ArcSwapOption<File>,
+    used: AtomicBool,
+}
+
+impl FileCache {
+    /// A cache that keeps at most `capacity` files open.
+    pub fn new(disk: Disk, capacity: usize) -> Arc<FileCache> {
+        Arc::new(FileCache {
+            disk,
+            capacity: capacity.max(1),
+            open: Mutex::default(),
+            count: AtomicUsize::new(0),
+        })
+    }
+
+    /// The file system behind it.
+    pub fn disk(&self) -> &Disk {
+        &self.disk
+    }
+
+    /// How many files are open.
+    pub fn open_files(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    fn admit(&self, file: &Arc<CachedFile>) {
+        let mut open = self.open.lock();
+        open.push_back(Arc::downgrade(file));
+        // Each file is looked at no more than twice, so that a cache full of busy files ends the search.
+        let mut looks = open.len().saturating_mul(2);
+        while open.len() > self.capacity && looks > 0 {
+            looks -= 1;
+            let Some(oldest) = open.pop_front() else { break };
+            let Some(file) = oldest.upgrade() else { continue };
+            if file.used.swap(false, Ordering::Relaxed) {
+                open.push_back(oldest);
+            } else {
+                file.handle.store(None);
+            }
+        }
+        self.count.store(open.len(), Ordering::Relaxed);
+    }
+}
+
+impl CachedFile {
+    /// A file at `path`, not opened yet.
+    pub fn new(path: PathBuf) -> Arc<CachedFile> {
+        Arc::new(CachedFile {
+            path: Mutex::new(path),
+            handle: ArcSwapOption::empty(),
+            used: AtomicBool::new(false),
+        })
+    }
+
+    /// The open file; it must exist.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn get(self: &Arc<Self>, cache: &FileCache) -> io::Result<Arc<File>> {
+        self.open(cache, OpenMode::ReadWrite)
+    }
+
+    /// The open file; created if missing.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn create(self: &Arc<Self>, cache: &FileCache) -> io::Result<Arc<File>> {
+        self.open(cache, OpenMode::Create)
+    }
+
+    fn open(self: &Arc<Self>, cache: &FileCache, mode: OpenMode) -> io::Result<Arc<File>> {
+        if !self.used.load(Ordering::Relaxed) {
+            self.used.store(true, Ordering::Relaxed);
+        }
+        if let Some(file) = self.handle.load_full() {
+            return Ok(file);
+        }
+        let path = self.path.lock();
+        if let Some(file) = self.handle.load_full() {
+            return Ok(file);
+        }
+        let file = Arc::new(cache.disk.open(&path, mode)?);
+        self.handle.store(Some(file.clone()));
+        drop(path);
+        cache.admit(self);
+        Ok(file)
+    }
+
+    /// Where the file is.
+    pub fn path(&self) -> PathBuf {
+        self.path.lock().clone()
+    }
+
+    /// Follows a rename of the file or of its directory; an open handle stays valid.
+    pub fn moved_to(&self, path: PathBuf) {
+        *self.path.lock() = path;
+    }
+
+    /// Renames the file.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn rename(&self, disk: &Disk, to: &Path) -> io::Result<()> {
+        let mut path = self.path.lock();
+        disk.rename(&path, to)?;
+        *path = to.to_owned();
+        Ok(())
+    }
+
+    /// Closes the file unless somebody holds it.
+    pub fn close(&self) {
+        self.handle.store(None);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::SimDisk;
+
+    #[test]
+    fn no_more_files_are_open_than_the_bound_and_each_opens_again() {
+        let disk = Disk::simulated(&SimDisk::new(1, 1 << 20));
+        let cache = FileCache::new(disk, 3);
+        let files: Vec<_> = (0..10)
+            .map(|n| CachedFile::new(PathBuf::from(format!("/{n}"))))
+            .collect();
+        for (n, file) in files.iter().enumerate() {
+            file.create(&cache).unwrap().write_all_at(&[n as u8], 0).unwrap();
+            assert!(cache.open_files() <= 3);
+        }
+        for (n, file) in files.iter().enumerate() {
+            let mut byte = [0xff];
+            file.get(&cache).unwrap().read_exact_at(&mut byte, 0).unwrap();
+            assert_eq!(usize::from(byte[0]), n);
+        }
+        assert!(cache.open_files() <= 3);
+    }
+}

@@ -1,0 +1,108 @@
+//! Flushing: what was written becomes durable, and only then the flushed offset moves.
+//!
+//! One flush runs at a time and takes along everything that was published when it began, so that threads that wait for
+//! durability share it (group commit). A failed sync takes the log offline and is never tried again (rule S1).
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::PartitionLog;
+use super::error::LogError;
+use super::segment::Segment;
+
+impl PartitionLog {
+    /// Makes everything below `up_to` durable; a log that is flushed so far already is not touched.
+    ///
+    /// # Errors
+    /// [`LogError`]; the log is offline then.
+    pub fn flush(&self, up_to: i64) -> Result<(), LogError> {
+        if self.flushed_offset() >= up_to {
+            return Ok(());
+        }
+        self.guarded(|| {
+            let _one_at_a_time = self.flushing.lock();
+            // Another thread's flush may have covered this one while the lock was waited for.
+            if self.flushed_offset() >= up_to {
+                Ok(())
+            } else {
+                self.flush_published()
+            }
+        })
+    }
+
+    /// Makes everything that was published durable, indexes of sealed segments included.
+    ///
+    /// # Errors
+    /// [`LogError`]; the log is offline then.
+    pub fn flush_all(&self) -> Result<(), LogError> {
+        self.flush(self.log_end_offset())
+    }
+
+    fn flush_published(&self) -> Result<(), LogError> {
+        let end = self.log_end_offset();
+        let segments = self.segments.load_full();
+        let active = segments.last().map_or(i64::MAX, |segment| segment.base_offset);
+        for segment in segments.iter().filter(|segment| !segment.is_flushed()) {
+            self.flush_segment(segment, segment.base_offset != active)?;
+        }
+        // The name of a file is looked after behind its content: a name without content would claim nothing wrong.
+        let has_new_names = std::mem::take(&mut self.writer.lock().unsynced_names);
+        if has_new_names {
+            self.sync_names(&self.dir.read().clone())?;
+        }
+        self.flushed_offset.fetch_max(end, Ordering::AcqRel);
+        if let Some(events) = self.events.read().clone() {
+            events.flushed(end);
+        }
+        Ok(())
+    }
+
+    fn flush_segment(&self, segment: &Arc<Segment>, is_sealed: bool) -> Result<(), LogError> {
+        let size = segment.size_bytes();
+        if size > 0 {
+            segment.log.get(&self.files)?.sync_data()?;
+        }
+        if is_sealed {
+            // The active segment's indexes are rebuilt after a crash; a sealed one's are trusted below the recovery point.
+            segment.offset_index.sync(&self.files)?;
+            segment.time_index.sync(&self.files)?;
+            segment.set_flushed(size);
+        }
+        Ok(())
+    }
+
+    /// Ends the log's life in this process: indexes written, everything durable, and a producer snapshot at the end, so that
+    /// the next open reads nothing of the log. A log without a file stays without one.
+    ///
+    /// # Errors
+    /// [`LogError`]; the directory must not be taken for cleanly closed then.
+    pub fn close(&self) -> Result<(), LogError> {
+        self.guarded(|| {
+            let mut writer = self.writer.lock();
+            self.write_queue(&mut writer);
+            self.require_online()?;
+            if !writer.is_created {
+                return Ok(());
+            }
+            let _one_at_a_time = self.flushing.lock();
+            if let Some(segment) = self.active_segment() {
+                segment.append_time_entry(&self.files)?;
+                segment.offset_index.sync(&self.files)?;
+                segment.time_index.sync(&self.files)?;
+                segment.log.create(&self.files)?.sync_all()?;
+            }
+            drop(writer);
+            self.flush_published()?;
+            let dir = self.dir.read().clone();
+            let (end, snapshot) = {
+                let state = self.reservations.lock();
+                (
+                    state.next_offset,
+                    super::producer_snapshot::encode(&state.producers),
+                )
+            };
+            super::producer_snapshot::write(self.files.disk(), &dir, end, &snapshot)?;
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,265 @@
+//! A sparse index of fixed-size entries beside a segment: the mechanics that offset and time index share.
+//!
+//! The active segment's entries are in memory and reach the file in groups; a sealed segment's are read from the file as
+//! they are needed. Nothing is memory-mapped: the first touch of a mapped hole costs milliseconds, and the number of
+//! mappings caps the number of partitions. An index is derived: it is rebuilt from its segment where it is missing or wrong.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+
+use super::file_cache::{CachedFile, FileCache};
+use crate::disk::OpenMode;
+
+/// Entries that may wait in memory before they are written.
+const UNWRITTEN_ENTRIES: usize = 64;
+
+/// An index of `N`-byte entries in ascending order.
+#[derive(Debug)]
+pub struct IndexFile<const N: usize> {
+    file: Arc<CachedFile>,
+    state: RwLock<State<N>>,
+}
+
+#[derive(Debug)]
+enum State<const N: usize> {
+    /// Entries of the active segment, and how many of them the file has.
+    Active { entries: Vec<[u8; N]>, written: usize },
+    /// Entries are in the file alone.
+    Sealed { count: usize },
+}
+
+impl<const N: usize> IndexFile<N> {
+    /// The empty index of a new segment. The file comes into being with its first entries.
+    pub fn new(path: PathBuf) -> IndexFile<N> {
+        let state = State::Active {
+            entries: Vec::new(),
+            written: 0,
+        };
+        IndexFile {
+            file: CachedFile::new(path),
+            state: RwLock::new(state),
+        }
+    }
+
+    /// The index of a sealed segment as its file has it. `None` if the file is missing or not a whole number of entries.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn open_sealed(path: PathBuf, cache: &FileCache) -> io::Result<Option<IndexFile<N>>> {
+        let length = match cache.disk().open(&path, OpenMode::Read) {
+            Ok(file) => file.len()?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        if !length.is_multiple_of(N) {
+            return Ok(None);
+        }
+        let state = State::Sealed { count: length / N };
+        Ok(Some(IndexFile {
+            file: CachedFile::new(path),
+            state: RwLock::new(state),
+        }))
+    }
+
+    /// The file.
+    pub fn file(&self) -> &Arc<CachedFile> {
+        &self.file
+    }
+
+    /// How many entries there are.
+    pub fn len(&self) -> usize {
+        match &*self.state.read() {
+            State::Active { entries, .. } => entries.len(),
+            State::Sealed { count } => *count,
+        }
+    }
+
+    /// Whether there is no entry.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Adds an entry, which must not be below the last one.
+    ///
+    /// # Errors
+    /// The file system's, when the group is written.
+    pub fn append(&self, cache: &FileCache, entry: [u8; N]) -> io::Result<()> {
+        let full = match &mut *self.state.write() {
+            State::Active { entries, written } => {
+                entries.push(entry);
+                entries.len() - *written >= UNWRITTEN_ENTRIES
+            }
+            State::Sealed { .. } => return Err(io::Error::other("append to the index of a sealed segment")),
+        };
+        if full { self.write_out(cache) } else { Ok(()) }
+    }
+
+    /// Writes the entries that are only in memory, and creates the file.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn write_out(&self, cache: &FileCache) -> io::Result<()> {
+        let mut state = self.state.write();
+        let State::Active { entries, written } = &mut *state else {
+            return Ok(());
+        };
+        let file = self.file.create(cache)?;
+        let missing: Vec<u8> = entries.iter().skip(*written).flatten().copied().collect();
+        file.write_all_at(&missing, (*written * N) as u64)?;
+        *written = entries.len();
+        Ok(())
+    }
+
+    /// Makes the file durable with all entries.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn sync(&self, cache: &FileCache) -> io::Result<()> {
+        self.write_out(cache)?;
+        self.file.get(cache)?.sync_data()
+    }
+
+    /// Lets go of the entries in memory: the segment takes no more appends.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn seal(&self, cache: &FileCache) -> io::Result<()> {
+        self.write_out(cache)?;
+        let count = self.len();
+        *self.state.write() = State::Sealed { count };
+        Ok(())
+    }
+
+    /// Replaces all entries, in memory and in the file: what recovery found, or what truncation left.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn replace(&self, cache: &FileCache, entries: Vec<[u8; N]>) -> io::Result<()> {
+        let file = self.file.create(cache)?;
+        file.set_len(0)?;
+        *self.state.write() = State::Active { entries, written: 0 };
+        self.write_out(cache)
+    }
+
+    /// Makes a sealed index writable again.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn activate(&self, cache: &FileCache) -> io::Result<()> {
+        let mut entries = Vec::with_capacity(self.len());
+        for position in 0..self.len() {
+            entries.extend(self.get(cache, position)?);
+        }
+        let written = entries.len();
+        *self.state.write() = State::Active { entries, written };
+        Ok(())
+    }
+
+    /// The entry at `position`, counted from 0.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn get(&self, cache: &FileCache, position: usize) -> io::Result<Option<[u8; N]>> {
+        match &*self.state.read() {
+            State::Active { entries, .. } => return Ok(entries.get(position).copied()),
+            State::Sealed { count } if position >= *count => return Ok(None),
+            State::Sealed { .. } => {}
+        }
+        let mut entry = [0; N];
+        self.file
+            .get(cache)?
+            .read_exact_at(&mut entry, (position * N) as u64)?;
+        Ok(Some(entry))
+    }
+
+    /// The last entry for which `at_or_below` holds; it must hold for a prefix of the entries.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn floor(
+        &self,
+        cache: &FileCache,
+        at_or_below: impl Fn(&[u8; N]) -> bool,
+    ) -> io::Result<Option<[u8; N]>> {
+        if let State::Active { entries, .. } = &*self.state.read() {
+            let above = entries.partition_point(&at_or_below);
+            return Ok(above.checked_sub(1).and_then(|floor| entries.get(floor)).copied());
+        }
+        let (mut low, mut high, mut best) = (0, self.len(), None);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match self.get(cache, middle)? {
+                Some(entry) if at_or_below(&entry) => {
+                    best = Some(entry);
+                    low = middle + 1;
+                }
+                _ => high = middle,
+            }
+        }
+        Ok(best)
+    }
+}
+
+/// Entry of an offset index: offset relative to the segment's base, and position in the file.
+pub fn offset_entry(relative_offset: u32, position: u32) -> [u8; 8] {
+    let mut entry = [0; 8];
+    entry[..4].copy_from_slice(&relative_offset.to_be_bytes());
+    entry[4..].copy_from_slice(&position.to_be_bytes());
+    entry
+}
+
+/// Reads an entry of an offset index.
+pub fn read_offset_entry(entry: &[u8; 8]) -> (u32, u32) {
+    let [a, b, c, d, e, f, g, h] = *entry;
+    (u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h]))
+}
+
+/// Entry of a time index: the largest timestamp so far in ms, and the relative offset of the batch that has it.
+pub fn time_entry(timestamp_ms: i64, relative_offset: u32) -> [u8; 12] {
+    let mut entry = [0; 12];
+    entry[..8].copy_from_slice(&timestamp_ms.to_be_bytes());
+    entry[8..].copy_from_slice(&relative_offset.to_be_bytes());
+    entry
+}
+
+/// Reads an entry of a time index.
+pub fn read_time_entry(entry: &[u8; 12]) -> (i64, u32) {
+    let [a, b, c, d, e, f, g, h, i, j, k, l] = *entry;
+    (
+        i64::from_be_bytes([a, b, c, d, e, f, g, h]),
+        u32::from_be_bytes([i, j, k, l]),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::{Disk, SimDisk};
+
+    #[test]
+    fn the_floor_is_the_same_active_and_sealed() {
+        let cache = FileCache::new(Disk::simulated(&SimDisk::new(1, 1 << 20)), 8);
+        let index = IndexFile::<8>::new(PathBuf::from("/a.index"));
+        for n in 1..200u32 {
+            index.append(&cache, offset_entry(n * 10, n * 100)).unwrap();
+        }
+        let floors = |index: &IndexFile<8>| {
+            let floor = |wanted: u32| index.floor(&cache, |e| read_offset_entry(e).0 <= wanted).unwrap();
+            [0, 9, 10, 15, 1000, 5000].map(|wanted| floor(wanted).map(|e| read_offset_entry(&e)))
+        };
+        let active = floors(&index);
+        assert_eq!(active[..4], [None, None, Some((10, 100)), Some((10, 100))]);
+        index.seal(&cache).unwrap();
+        assert_eq!(floors(&index), active);
+        let opened = IndexFile::<8>::open_sealed(PathBuf::from("/a.index"), &cache)
+            .unwrap()
+            .unwrap();
+        assert_eq!(floors(&opened), active);
+        opened.activate(&cache).unwrap();
+        assert_eq!(floors(&opened), active);
+    }
+}

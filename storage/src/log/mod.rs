@@ -1,0 +1,286 @@
+//! The log of one partition: segments in Kafka's format, and everything that is derived from them.
+//!
+//! One type serves topic partitions, the internal topics and the Raft log. Appends are combined: offsets are reserved under
+//! a short lock, and whoever holds the writer writes for all who wait (`append`). Readers take no lock: end offset and
+//! high watermark are atomics, the segment list is swapped whole (`read`). What a stop without warning leaves behind is
+//! judged by `recovery`. After an input/output error the log is offline for good (rules S1, S2); a full disk is not one.
+//!
+//! Knows nothing of leaders and replicas: the high watermark is told to it, and when to flush, delete or checkpoint is
+//! decided by its owner.
+
+mod append;
+mod batch_validator;
+pub mod config;
+pub mod error;
+pub mod file_cache;
+mod flush;
+mod index_file;
+pub mod leader_epoch_cache;
+mod partition_metadata;
+pub mod producer_snapshot;
+pub mod producer_state;
+mod read;
+mod recovery;
+mod retention;
+mod scan;
+pub mod segment;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+mod timestamps;
+mod truncate;
+mod writer;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+
+use arc_swap::ArcSwap;
+use parking_lot::{Mutex, RwLock};
+use protocol_compat::{TopicId, TopicPartition};
+
+pub use append::{AppendInfo, AppendOrigin};
+pub use config::LogConfig;
+pub use error::{AppendError, LogError, ReadError, RecordProblem};
+pub use file_cache::FileCache;
+pub use partition_metadata::read_topic_id;
+pub use producer_state::ProducerEntry;
+pub use read::ReadInfo;
+pub use recovery::Crash;
+pub use retention::DeletedFiles;
+pub use timestamps::TimestampOffset;
+
+use append::Reservations;
+use segment::Segment;
+use writer::Writer;
+
+/// What its owner learns of a log without asking. Called outside of every lock of the log but the writer's; an
+/// implementation returns quickly and does not call back into the log's appends.
+pub trait LogEvents: Send + Sync {
+    /// Batches below `log_end_offset` can be read now.
+    fn published(&self, log_end_offset: i64);
+    /// Everything below `offset` was synced.
+    fn flushed(&self, offset: i64);
+    /// The log is offline.
+    fn failed(&self);
+}
+
+/// How a log is opened.
+#[derive(Clone)]
+pub struct OpenParams {
+    /// Open files of all logs, and the disk.
+    pub files: Arc<FileCache>,
+    /// The partition's directory. Created with the first append.
+    pub dir: PathBuf,
+    /// Whose log it is.
+    pub topic_partition: TopicPartition,
+    /// Its topic's id, written to `partition.metadata` and compared with it.
+    pub topic_id: Option<TopicId>,
+    /// The settings.
+    pub config: Arc<LogConfig>,
+    /// Everything below was synced; looked at only after a crash.
+    pub recovery_point: i64,
+    /// First offset as last checkpointed; raised if the segments begin later.
+    pub log_start_offset: i64,
+    /// How the node that wrote the directory ended; `None` after a clean shutdown.
+    pub crash: Option<Crash>,
+    /// The wall clock, ms since the epoch.
+    pub now_ms: i64,
+    /// `producer.id.expiration.ms`.
+    pub producer_id_expiration_ms: i64,
+    /// Who is told of progress.
+    pub events: Option<Arc<dyn LogEvents>>,
+}
+
+/// A partition's log. Shared by reference; see the module's head for who may do what at the same time.
+pub struct PartitionLog {
+    topic_partition: TopicPartition,
+    files: Arc<FileCache>,
+    dir: RwLock<PathBuf>,
+    topic_id: Option<TopicId>,
+    config: ArcSwap<LogConfig>,
+    producer_id_expiration_ms: i64,
+    events: RwLock<Option<Arc<dyn LogEvents>>>,
+    segments: ArcSwap<Vec<Arc<Segment>>>,
+    log_start_offset: AtomicI64,
+    log_end_offset: AtomicI64,
+    flushed_offset: AtomicI64,
+    high_watermark: AtomicI64,
+    is_failed: AtomicBool,
+    /// Held first if both are held.
+    writer: Mutex<Writer>,
+    reservations: Mutex<Reservations>,
+    /// One flush at a time.
+    flushing: Mutex<()>,
+}
+
+impl std::fmt::Debug for PartitionLog {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "PartitionLog({}, {}..{})",
+            self.topic_partition,
+            self.log_start_offset(),
+            self.log_end_offset()
+        )
+    }
+}
+
+impl PartitionLog {
+    /// Whose log it is.
+    pub fn topic_partition(&self) -> &TopicPartition {
+        &self.topic_partition
+    }
+
+    /// The topic's id, if the log was opened with one.
+    pub fn topic_id(&self) -> Option<TopicId> {
+        self.topic_id
+    }
+
+    /// The directory. It changes once, when the partition is deleted.
+    pub fn dir(&self) -> PathBuf {
+        self.dir.read().clone()
+    }
+
+    /// First offset that can be read.
+    pub fn log_start_offset(&self) -> i64 {
+        self.log_start_offset.load(Ordering::Acquire)
+    }
+
+    /// End of what can be read, exclusive: everything below was written.
+    pub fn log_end_offset(&self) -> i64 {
+        self.log_end_offset.load(Ordering::Acquire)
+    }
+
+    /// End of what was synced, exclusive: the recovery point.
+    pub fn flushed_offset(&self) -> i64 {
+        self.flushed_offset.load(Ordering::Acquire)
+    }
+
+    /// End of what consumers may see, exclusive.
+    pub fn high_watermark(&self) -> i64 {
+        self.high_watermark.load(Ordering::Acquire)
+    }
+
+    /// Raises the high watermark; a lower one changes nothing (rule R14).
+    pub fn update_high_watermark(&self, high_watermark: i64) {
+        let bounded = high_watermark.min(self.log_end_offset());
+        if self.high_watermark.fetch_max(bounded, Ordering::AcqRel) < bounded {
+            self.on_high_watermark(bounded);
+        }
+    }
+
+    fn on_high_watermark(&self, high_watermark: i64) {
+        let mut reservations = self.reservations.lock();
+        if reservations.has_transactions() {
+            reservations.producers.on_high_watermark(high_watermark);
+        }
+    }
+
+    /// End of what a `read_committed` consumer may see, exclusive: the high watermark, or the first open transaction.
+    pub fn last_stable_offset(&self) -> i64 {
+        let high_watermark = self.high_watermark();
+        let reservations = self.reservations.lock();
+        reservations
+            .producers
+            .first_unstable_offset()
+            .map_or(high_watermark, |first| first.min(high_watermark))
+    }
+
+    /// Whether an input/output error took the log offline.
+    pub fn is_failed(&self) -> bool {
+        self.is_failed.load(Ordering::Acquire)
+    }
+
+    /// Takes the log offline (rules S1, S2): for an error that its owner met in the same directory.
+    pub fn fail(&self) {
+        if !self.is_failed.swap(true, Ordering::AcqRel)
+            && let Some(events) = self.events.read().clone()
+        {
+            events.failed();
+        }
+    }
+
+    /// The settings in force.
+    pub fn config(&self) -> Arc<LogConfig> {
+        self.config.load_full()
+    }
+
+    /// Puts other settings in force for what comes.
+    pub fn update_config(&self, config: Arc<LogConfig>) {
+        self.config.store(config);
+    }
+
+    /// Names who is told of progress from now on.
+    pub fn set_events(&self, events: Arc<dyn LogEvents>) {
+        *self.events.write() = Some(events);
+    }
+
+    /// Bytes of all segments.
+    pub fn size_bytes(&self) -> u64 {
+        self.segments
+            .load()
+            .iter()
+            .map(|segment| segment.size_bytes())
+            .sum()
+    }
+
+    /// How many segments there are.
+    pub fn segment_count(&self) -> usize {
+        self.segments.load().len()
+    }
+
+    /// The newest leader epoch in the log.
+    pub fn latest_epoch(&self) -> Option<i32> {
+        self.reservations.lock().epochs.latest().map(|entry| entry.epoch)
+    }
+
+    /// The largest leader epoch not above `epoch` and its end offset, exclusive; `(-1, -1)` if unknown (KIP-279).
+    pub fn end_offset_for_epoch(&self, epoch: i32) -> (i32, i64) {
+        self.reservations
+            .lock()
+            .epochs
+            .end_offset_for(epoch, self.log_end_offset())
+    }
+
+    /// The leader epoch of the batch at `offset`.
+    pub fn epoch_for_offset(&self, offset: i64) -> Option<i32> {
+        self.reservations.lock().epochs.epoch_for(offset)
+    }
+
+    /// The known idempotent producers, in ascending order of their ids.
+    pub fn producers(&self) -> Vec<(i64, ProducerEntry)> {
+        self.reservations.lock().producers.producers()
+    }
+
+    /// Forgets producers that were not seen for `producer.id.expiration.ms`.
+    pub fn remove_expired_producers(&self, now_ms: i64) {
+        self.reservations
+            .lock()
+            .producers
+            .remove_expired(now_ms, self.producer_id_expiration_ms);
+    }
+
+    fn offline(&self) -> LogError {
+        LogError::Offline(self.topic_partition.to_string())
+    }
+
+    fn require_online(&self) -> Result<(), LogError> {
+        if self.is_failed() {
+            Err(self.offline())
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Runs an operation of the writer's side; an input/output error takes the log offline.
+    fn guarded<T>(&self, action: impl FnOnce() -> Result<T, LogError>) -> Result<T, LogError> {
+        self.require_online()?;
+        action().inspect_err(|error| {
+            if matches!(error, LogError::Io(_)) {
+                self.fail();
+            }
+        })
+    }
+}

@@ -1,0 +1,56 @@
+//! `partition.metadata`: the topic id of a partition's directory, in Kafka's text format.
+
+use std::path::Path;
+
+use protocol_compat::TopicId;
+use protocol_compat::types::decode_base64_id;
+
+use super::error::LogError;
+use crate::disk::Disk;
+
+/// Name of the file in the partition's directory.
+pub(super) const FILE_NAME: &str = "partition.metadata";
+const LIMIT_BYTES: usize = 4096;
+
+/// Kafka's text.
+pub(super) fn encode(topic_id: TopicId) -> String {
+    format!("version: 0\ntopic_id: {topic_id}")
+}
+
+fn decode(text: &str) -> Option<TopicId> {
+    let id = text.lines().find_map(|line| line.strip_prefix("topic_id:"))?;
+    decode_base64_id(id.trim()).map(TopicId)
+}
+
+/// Compares the directory's topic id with `expected`; a directory without the file has none.
+pub(super) fn check(disk: &Disk, dir: &Path, expected: Option<TopicId>) -> Result<(), LogError> {
+    let path = dir.join(FILE_NAME);
+    let Some(expected) = expected else { return Ok(()) };
+    if !disk.exists(&path)? {
+        return Ok(());
+    }
+    let found = disk.read(&path, LIMIT_BYTES)?;
+    match std::str::from_utf8(&found).ok().and_then(decode) {
+        Some(found) if found != expected => Err(LogError::ForeignTopic {
+            dir: dir.display().to_string(),
+            found: found.to_string(),
+            expected: expected.to_string(),
+        }),
+        Some(_) => Ok(()),
+        // Written with the directory's first segment and before any acknowledgement: what cannot be read is torn.
+        None => Ok(disk.replace(&path, encode(expected).as_bytes())?),
+    }
+}
+
+/// The topic id that a partition's directory names, if it names one.
+///
+/// # Errors
+/// The file system's.
+pub fn read_topic_id(disk: &Disk, dir: &Path) -> std::io::Result<Option<TopicId>> {
+    let path = dir.join(FILE_NAME);
+    if !disk.exists(&path)? {
+        return Ok(None);
+    }
+    let content = disk.read(&path, LIMIT_BYTES)?;
+    Ok(std::str::from_utf8(&content).ok().and_then(decode))
+}

@@ -1,0 +1,679 @@
+//! Opening a log: from what a clean shutdown left, or from what a crash left.
+//!
+//! After a crash every segment that reaches past the recovery point is read whole: checksums, indexes, epochs. Bytes that
+//! are no batch end the log there if nothing valid follows, or if the power went: pages reach the disk in any order, and
+//! nothing behind the recovery point was promised. After the death of the process alone the page cache is whole, so that
+//! a valid batch behind an invalid one means damage, and the log refuses to open rather than drop records (rule S4). A
+//! tail of zeros is an end, never data (S5). Indexes, epochs and producers are derived and built anew where they are
+//! missing or wrong (S9).
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64};
+
+use arc_swap::ArcSwap;
+use parking_lot::{Mutex, RwLock};
+use protocol_compat::record_batch::batch::{BATCH_HEADER_BYTES, RecordBatch};
+
+use super::append::{Reservations, ReservedSegment};
+use super::batch_validator::transaction_marker;
+use super::error::LogError;
+use super::index_file::{IndexFile, offset_entry, read_offset_entry, read_time_entry, time_entry};
+use super::leader_epoch_cache::{self, LeaderEpochCache};
+use super::producer_state::ProducerState;
+use super::scan::{Scan, Step};
+use super::segment::{DELETED_SUFFIX, NO_TIMESTAMP, Segment, base_offset_of, file_name};
+use super::writer::Writer;
+use super::{OpenParams, PartitionLog, partition_metadata, producer_snapshot};
+use crate::disk::File;
+
+/// How a node ended without a clean shutdown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Crash {
+    /// The process died; what it wrote is in the page cache or on disk.
+    Process,
+    /// The machine stopped, or nothing is known: what was not synced may be gone in any part.
+    Power,
+}
+
+const EPOCH_FILE_LIMIT_BYTES: usize = 64 << 20;
+
+/// What opening found, before it is put together.
+struct Found {
+    segments: Vec<Arc<Segment>>,
+    end_offset: i64,
+    epochs: LeaderEpochCache,
+    /// Something past the recovery point is there, and not known to be synced.
+    has_unsynced: bool,
+}
+
+impl PartitionLog {
+    /// Opens the log in `params.dir`, or an empty one that creates its files with the first append.
+    ///
+    /// # Errors
+    /// [`LogError::Corrupt`] where cutting would lose valid records, [`LogError::ForeignTopic`], the file system's.
+    pub fn open(params: OpenParams) -> Result<PartitionLog, LogError> {
+        let disk = params.files.disk().clone();
+        let exists = disk.exists(&params.dir)?;
+        let mut found = if exists {
+            load(&params)?
+        } else {
+            empty(&params, params.log_start_offset)
+        };
+        if found.end_offset < params.log_start_offset {
+            // Records were deleted up to an offset that the tail no longer reaches: begin anew there (as Kafka does).
+            remove_segments(&params, &found.segments)?;
+            found = empty(&params, params.log_start_offset);
+        }
+        let log = build(params, found, exists);
+        log.initialise()?;
+        Ok(log)
+    }
+
+    fn initialise(&self) -> Result<(), LogError> {
+        let mut writer = self.writer.lock();
+        self.reset_reservations(&mut writer)?;
+        if let Some(segment) = self.active_segment() {
+            let indexed = segment.offset_index.len().checked_sub(1);
+            let last = match indexed {
+                Some(last) => segment
+                    .offset_index
+                    .get(&self.files, last)?
+                    .map(|e| u64::from(read_offset_entry(&e).1)),
+                None => None,
+            };
+            writer.bytes_since_index = segment.size_bytes().saturating_sub(last.unwrap_or(0));
+        }
+        Ok(())
+    }
+
+    /// The producers' state before `end`: the newest snapshot and the batches behind it.
+    pub(super) fn rebuild_producers(&self, end: i64) -> Result<ProducerState, LogError> {
+        let dir = self.dir.read().clone();
+        let snapshot = if self.files.disk().exists(&dir)? {
+            producer_snapshot::load_newest(self.files.disk(), &dir, end)?
+        } else {
+            None
+        };
+        let (from, mut state) = snapshot.unwrap_or((i64::MIN, ProducerState::default()));
+        let from = from.max(self.log_start_offset());
+        for segment in self.segments.load().iter() {
+            let next_base = segment_end(&self.segments.load(), segment);
+            if next_base <= from || segment.size_bytes() == 0 || from >= end {
+                continue;
+            }
+            let file = segment.log.get(&self.files)?;
+            let position = segment.position_at_or_before(&self.files, from)?;
+            let mut scan = Scan::new(&file, position, segment.size_bytes());
+            while let Step::Batch(_, batch) = scan.next(false)? {
+                if batch.base_offset() >= from && batch.base_offset() < end {
+                    replay_producer(&mut state, &batch);
+                }
+            }
+        }
+        Ok(state)
+    }
+}
+
+fn segment_end(segments: &[Arc<Segment>], segment: &Segment) -> i64 {
+    segments
+        .iter()
+        .map(|s| s.base_offset)
+        .find(|base| *base > segment.base_offset)
+        .unwrap_or(i64::MAX)
+}
+
+fn replay_producer(state: &mut ProducerState, batch: &RecordBatch<'_>) {
+    if batch.producer_id() < 0 {
+        return;
+    }
+    match transaction_marker(batch) {
+        Some(marker) => {
+            state.append_marker(
+                batch,
+                batch.base_offset(),
+                marker.coordinator_epoch,
+                marker.is_aborted,
+            );
+        }
+        None => state.append(batch, batch.base_offset(), None),
+    }
+}
+
+fn build(params: OpenParams, found: Found, is_created: bool) -> PartitionLog {
+    let first = found
+        .segments
+        .first()
+        .map_or(params.log_start_offset, |segment| segment.base_offset);
+    let log_start_offset = params.log_start_offset.max(first);
+    let active = found
+        .segments
+        .last()
+        .map_or(found.end_offset, |segment| segment.base_offset);
+    let reservations = Reservations {
+        next_offset: found.end_offset,
+        producers: ProducerState::default(),
+        epochs: found.epochs,
+        queue: Vec::new(),
+        last_ticket: 0,
+        segment: ReservedSegment::new(active, params.now_ms, &params.config),
+        last_append_time_ms: -1,
+        unflushed_records: 0,
+    };
+    PartitionLog {
+        topic_partition: params.topic_partition,
+        files: params.files,
+        dir: RwLock::new(params.dir),
+        topic_id: params.topic_id,
+        config: ArcSwap::new(params.config),
+        producer_id_expiration_ms: params.producer_id_expiration_ms,
+        events: RwLock::new(params.events),
+        segments: ArcSwap::from_pointee(found.segments),
+        log_start_offset: AtomicI64::new(log_start_offset),
+        log_end_offset: AtomicI64::new(found.end_offset),
+        flushed_offset: AtomicI64::new(found.end_offset),
+        high_watermark: AtomicI64::new(log_start_offset),
+        is_failed: AtomicBool::new(false),
+        writer: Mutex::new(Writer {
+            is_created,
+            unsynced_names: found.has_unsynced,
+            ..Writer::default()
+        }),
+        reservations: Mutex::new(reservations),
+        flushing: Mutex::new(()),
+    }
+}
+
+fn empty(params: &OpenParams, start: i64) -> Found {
+    let segment = Arc::new(Segment::new(&params.dir, start, params.now_ms));
+    Found {
+        segments: vec![segment],
+        end_offset: start,
+        epochs: LeaderEpochCache::default(),
+        has_unsynced: false,
+    }
+}
+
+fn remove_segments(params: &OpenParams, segments: &[Arc<Segment>]) -> Result<(), LogError> {
+    for segment in segments {
+        for file in segment.files() {
+            remove_if_there(params, &file.path())?;
+        }
+    }
+    Ok(())
+}
+
+fn remove_if_there(params: &OpenParams, path: &Path) -> Result<(), LogError> {
+    let disk = params.files.disk();
+    if disk.exists(path)? {
+        disk.remove_file(path)?;
+    }
+    Ok(())
+}
+
+fn load(params: &OpenParams) -> Result<Found, LogError> {
+    let disk = params.files.disk();
+    partition_metadata::check(disk, &params.dir, params.topic_id)?;
+    let bases = clean_directory(params)?;
+    if bases.is_empty() {
+        return Ok(empty(params, params.log_start_offset));
+    }
+    let mut epochs = EpochsFound::read(params)?;
+    let mut segments = Vec::with_capacity(bases.len());
+    let mut end_offset = params.log_start_offset;
+    let mut has_unsynced = false;
+    for (index, base) in bases.iter().copied().enumerate() {
+        let next_base = bases.get(index + 1).copied();
+        if has_unsynced && base != end_offset {
+            // The segment before it ends short of this one: the files between are lost, and what follows is not a log.
+            cut_segments(
+                params,
+                bases.iter().copied().skip(index),
+                "a gap in the log",
+                end_offset,
+            )?;
+            break;
+        }
+        let past_recovery_point = next_base.is_none_or(|next| next > params.recovery_point);
+        let opened = match params.crash {
+            Some(crash) if past_recovery_point => {
+                has_unsynced = true;
+                recover_segment(params, base, next_base, crash, &mut epochs)?
+            }
+            _ => open_segment(params, base, next_base, &mut epochs)?,
+        };
+        end_offset = opened.end_offset;
+        segments.push(Arc::new(opened.segment));
+        if opened.was_cut && next_base.is_some() {
+            cut_segments(
+                params,
+                bases.iter().copied().skip(index + 1),
+                "an earlier segment was cut",
+                end_offset,
+            )?;
+            break;
+        }
+    }
+    seal_all_but_last(params, &segments)?;
+    let epochs = epochs.finish(params, &segments, end_offset)?;
+    let has_unsynced = has_unsynced && end_offset > params.recovery_point;
+    if has_unsynced {
+        sync_recovered(params, &segments)?;
+    }
+    Ok(Found {
+        segments,
+        end_offset,
+        epochs,
+        has_unsynced,
+    })
+}
+
+/// Removes what an earlier run left half done, and lists the segments' base offsets in ascending order.
+fn clean_directory(params: &OpenParams) -> Result<Vec<i64>, LogError> {
+    let disk = params.files.disk();
+    let mut bases = Vec::new();
+    for entry in disk.read_dir(&params.dir)? {
+        let path = params.dir.join(&entry.name);
+        if entry.name.ends_with(DELETED_SUFFIX)
+            || entry.name.ends_with(".tmp")
+            || entry.name.ends_with(".cleaned")
+        {
+            disk.remove_file(&path)?;
+        } else if entry.name.ends_with(".swap") {
+            return Err(LogError::Corrupt {
+                file: path.display().to_string(),
+                position: 0,
+                offset: 0,
+                reason: "a compaction was cut off here: let the broker that began it finish it".to_owned(),
+            });
+        } else if let Some(base) = base_offset_of(&entry.name, "log") {
+            bases.push(base);
+        }
+    }
+    bases.sort_unstable();
+    Ok(bases)
+}
+
+fn cut_segments(
+    params: &OpenParams,
+    bases: impl Iterator<Item = i64>,
+    why: &str,
+    end_offset: i64,
+) -> Result<(), LogError> {
+    for base in bases {
+        tracing::warn!(log = %params.topic_partition, segment = base, end_offset, "segment is dropped: {why}");
+        for extension in ["log", "index", "timeindex", "txnindex"] {
+            remove_if_there(params, &params.dir.join(file_name(base, extension)))?;
+        }
+    }
+    Ok(())
+}
+
+fn seal_all_but_last(params: &OpenParams, segments: &[Arc<Segment>]) -> Result<(), LogError> {
+    let sealed = segments.len().saturating_sub(1);
+    for segment in segments.iter().take(sealed) {
+        segment.seal(&params.files)?;
+    }
+    Ok(())
+}
+
+/// What recovery found in files is durable before anybody reads it: a second crash must not take it back.
+fn sync_recovered(params: &OpenParams, segments: &[Arc<Segment>]) -> Result<(), LogError> {
+    for segment in segments.iter().filter(|segment| !segment.is_flushed()) {
+        segment.log.get(&params.files)?.sync_data()?;
+    }
+    let disk = params.files.disk();
+    disk.sync_dir(&params.dir)?;
+    match params.dir.parent() {
+        Some(parent) => Ok(disk.sync_dir(parent)?),
+        None => Ok(()),
+    }
+}
+
+struct Opened {
+    segment: Segment,
+    end_offset: i64,
+    was_cut: bool,
+}
+
+/// Opens a segment that was closed cleanly or lies below the recovery point: indexes are believed if they are sane.
+fn open_segment(
+    params: &OpenParams,
+    base: i64,
+    next_base: Option<i64>,
+    epochs: &mut EpochsFound,
+) -> Result<Opened, LogError> {
+    let files = &params.files;
+    let size = log_size(params, base)?;
+    let indexes = open_indexes(params, base, size)?;
+    let Some((offset_index, time_index)) = indexes.filter(|_| epochs.are_complete) else {
+        return scan_segment(params, base, size, false, epochs).and_then(|scanned| match scanned.invalid {
+            None => scanned.into_opened(params, size),
+            Some((position, reason)) => Err(corrupt(params, base, position, scanned.end_offset, reason)),
+        });
+    };
+    let segment = Segment::with_indexes(&params.dir, base, params.now_ms, offset_index, time_index);
+    segment.set_size_bytes(size);
+    if let Some(last) = segment.time_index.len().checked_sub(1)
+        && let Some(entry) = segment.time_index.get(files, last)?
+    {
+        let (timestamp_ms, relative) = read_time_entry(&entry);
+        segment.reset_timestamp(timestamp_ms, base + i64::from(relative));
+    }
+    let Some(next_base) = next_base else {
+        return open_tail(params, segment);
+    };
+    segment.set_flushed(size);
+    Ok(Opened {
+        segment,
+        end_offset: next_base,
+        was_cut: false,
+    })
+}
+
+/// Opens the last segment: walks from its last index entry to learn where the log ends.
+fn open_tail(params: &OpenParams, segment: Segment) -> Result<Opened, LogError> {
+    let files = &params.files;
+    segment.offset_index.activate(files)?;
+    segment.time_index.activate(files)?;
+    let last = segment.offset_index.len().checked_sub(1);
+    let from = match last {
+        Some(last) => segment
+            .offset_index
+            .get(files, last)?
+            .map_or(0, |entry| u64::from(read_offset_entry(&entry).1)),
+        None => 0,
+    };
+    let mut end_offset = segment.base_offset;
+    let file = segment.log.get(files)?;
+    let mut scan = Scan::new(&file, from, segment.size_bytes());
+    loop {
+        match scan.next(false)? {
+            Step::Batch(_, batch) => {
+                end_offset = batch.next_offset();
+                segment.note_timestamp(batch.max_timestamp_ms(), batch.last_offset());
+            }
+            Step::End => break,
+            Step::Invalid(position, reason) => {
+                return Err(corrupt(params, segment.base_offset, position, end_offset, reason));
+            }
+        }
+    }
+    Ok(Opened {
+        segment,
+        end_offset,
+        was_cut: false,
+    })
+}
+
+fn log_size(params: &OpenParams, base: i64) -> Result<u64, LogError> {
+    let path = params.dir.join(file_name(base, "log"));
+    Ok(params
+        .files
+        .disk()
+        .open(&path, crate::disk::OpenMode::Read)?
+        .len()?)
+}
+
+/// Both indexes of a segment if they are whole and do not speak of more than the segment has.
+fn open_indexes(
+    params: &OpenParams,
+    base: i64,
+    size: u64,
+) -> Result<Option<(IndexFile<8>, IndexFile<12>)>, LogError> {
+    let path = |extension| params.dir.join(file_name(base, extension));
+    let offset_index = IndexFile::<8>::open_sealed(path("index"), &params.files)?;
+    let time_index = IndexFile::<12>::open_sealed(path("timeindex"), &params.files)?;
+    let (Some(offset_index), Some(time_index)) = (offset_index, time_index) else {
+        return Ok(None);
+    };
+    let is_sane =
+        offset_index_is_sane(params, &offset_index, size)? && time_index_is_sane(params, &time_index, size)?;
+    Ok(is_sane.then_some((offset_index, time_index)))
+}
+
+fn offset_index_is_sane(params: &OpenParams, index: &IndexFile<8>, size: u64) -> Result<bool, LogError> {
+    let mut before: Option<(u32, u32)> = None;
+    for position in 0..index.len() {
+        let Some(entry) = index
+            .get(&params.files, position)?
+            .map(|entry| read_offset_entry(&entry))
+        else {
+            break;
+        };
+        if u64::from(entry.1) >= size
+            || before.is_some_and(|before| entry.0 <= before.0 || entry.1 <= before.1)
+        {
+            return Ok(false);
+        }
+        before = Some(entry);
+    }
+    Ok(true)
+}
+
+fn time_index_is_sane(params: &OpenParams, index: &IndexFile<12>, size: u64) -> Result<bool, LogError> {
+    let mut before: Option<(i64, u32)> = None;
+    for position in 0..index.len() {
+        let Some(entry) = index
+            .get(&params.files, position)?
+            .map(|entry| read_time_entry(&entry))
+        else {
+            break;
+        };
+        if before.is_some_and(|before| entry.0 <= before.0 || entry.1 < before.1) {
+            return Ok(false);
+        }
+        before = Some(entry);
+    }
+    // A segment with records ends its time index with its largest timestamp.
+    Ok(size == 0 || before.is_some())
+}
+
+/// Reads a segment whole after a crash and cuts what is not valid off its end.
+fn recover_segment(
+    params: &OpenParams,
+    base: i64,
+    next_base: Option<i64>,
+    crash: Crash,
+    epochs: &mut EpochsFound,
+) -> Result<Opened, LogError> {
+    let size = log_size(params, base)?;
+    let scanned = scan_segment(params, base, size, true, epochs)?;
+    let Some((position, reason)) = scanned.invalid.clone() else {
+        return scanned.into_opened(params, size);
+    };
+    let path = params.dir.join(file_name(base, "log"));
+    let file = params
+        .files
+        .disk()
+        .open(&path, crate::disk::OpenMode::ReadWrite)?;
+    let below_recovery_point = scanned.end_offset < params.recovery_point;
+    let is_damage = below_recovery_point
+        || (crash == Crash::Process
+            && (next_base.is_some() || valid_batch_follows(&file, position, size, scanned.end_offset)?));
+    if is_damage {
+        return Err(corrupt(params, base, position, scanned.end_offset, reason));
+    }
+    tracing::warn!(
+        log = %params.topic_partition, segment = base, position, cut_bytes = size.saturating_sub(position),
+        end_offset = scanned.end_offset, "the torn tail of the log is cut off: {reason}"
+    );
+    file.set_len(position)?;
+    let mut opened = scanned.into_opened(params, position)?;
+    opened.was_cut = true;
+    Ok(opened)
+}
+
+/// Whether a whole batch with a good checksum and a later offset stands anywhere behind `position`.
+fn valid_batch_follows(file: &File, position: u64, size: u64, end_offset: i64) -> Result<bool, LogError> {
+    let left = usize::try_from(size.saturating_sub(position)).unwrap_or(usize::MAX);
+    let tail = file.read_to_bytes(left, position)?;
+    let mut rest: &[u8] = tail.get(1..).unwrap_or_default();
+    while rest.len() >= BATCH_HEADER_BYTES {
+        if let Ok((batch, _)) = RecordBatch::split_first(rest)
+            && batch.base_offset() >= end_offset
+            && batch.verify_checksum().is_ok()
+        {
+            return Ok(true);
+        }
+        rest = rest.get(1..).unwrap_or_default();
+    }
+    Ok(false)
+}
+
+struct Scanned {
+    segment: Segment,
+    end_offset: i64,
+    offset_entries: Vec<[u8; 8]>,
+    time_entries: Vec<[u8; 12]>,
+    /// Where the first invalid bytes are, and what is wrong with them.
+    invalid: Option<(u64, String)>,
+}
+
+impl Scanned {
+    fn into_opened(self, params: &OpenParams, size: u64) -> Result<Opened, LogError> {
+        self.segment
+            .offset_index
+            .replace(&params.files, self.offset_entries)?;
+        self.segment
+            .time_index
+            .replace(&params.files, self.time_entries)?;
+        self.segment.append_time_entry(&params.files)?;
+        self.segment.set_size_bytes(size);
+        Ok(Opened {
+            segment: self.segment,
+            end_offset: self.end_offset,
+            was_cut: false,
+        })
+    }
+}
+
+/// Walks a segment from its start, building what is derived from it.
+fn scan_segment(
+    params: &OpenParams,
+    base: i64,
+    size: u64,
+    verify: bool,
+    epochs: &mut EpochsFound,
+) -> Result<Scanned, LogError> {
+    let segment = Segment::new(&params.dir, base, params.now_ms);
+    let mut scanned = Scanned {
+        segment,
+        end_offset: base,
+        offset_entries: Vec::new(),
+        time_entries: Vec::new(),
+        invalid: None,
+    };
+    let file = scanned.segment.log.get(&params.files)?;
+    let mut scan = Scan::new(&file, 0, size);
+    let (mut since_index, mut last_time) = (0u64, NO_TIMESTAMP);
+    loop {
+        match scan.next(verify)? {
+            Step::Batch(position, batch) if batch.base_offset() < scanned.end_offset => {
+                let reason = format!(
+                    "offset {} does not follow {}",
+                    batch.base_offset(),
+                    scanned.end_offset
+                );
+                scanned.invalid = Some((position, reason));
+                return Ok(scanned);
+            }
+            Step::Batch(position, batch) => {
+                scanned
+                    .segment
+                    .note_timestamp(batch.max_timestamp_ms(), batch.last_offset());
+                if since_index > params.config.index_interval_bytes
+                    && let (Ok(relative), Ok(position)) =
+                        (u32::try_from(batch.last_offset() - base), u32::try_from(position))
+                {
+                    scanned.offset_entries.push(offset_entry(relative, position));
+                    let (timestamp_ms, at) = scanned.segment.max_timestamp();
+                    if timestamp_ms > last_time {
+                        let relative = u32::try_from(at - base).unwrap_or(relative);
+                        scanned.time_entries.push(time_entry(timestamp_ms, relative));
+                        last_time = timestamp_ms;
+                    }
+                    since_index = 0;
+                }
+                since_index += batch.size_bytes() as u64;
+                epochs.note(&batch);
+                scanned.end_offset = batch.next_offset();
+            }
+            Step::End => return Ok(scanned),
+            Step::Invalid(position, reason) => {
+                scanned.invalid = Some((position, reason));
+                return Ok(scanned);
+            }
+        }
+    }
+}
+
+fn corrupt(params: &OpenParams, base: i64, position: u64, offset: i64, reason: String) -> LogError {
+    let file: PathBuf = params.dir.join(file_name(base, "log"));
+    LogError::Corrupt {
+        file: file.display().to_string(),
+        position,
+        offset,
+        reason,
+    }
+}
+
+/// The leader epochs: from their file, or from the batches where the file is missing or damaged.
+struct EpochsFound {
+    cache: LeaderEpochCache,
+    /// The file could be read, so that segments below the recovery point need no walk.
+    are_complete: bool,
+    on_disk: String,
+}
+
+impl EpochsFound {
+    fn read(params: &OpenParams) -> Result<EpochsFound, LogError> {
+        let path = params.dir.join(leader_epoch_cache::FILE_NAME);
+        let disk = params.files.disk();
+        if !disk.exists(&path)? {
+            return Ok(EpochsFound {
+                cache: LeaderEpochCache::default(),
+                are_complete: false,
+                on_disk: String::new(),
+            });
+        }
+        let content = disk.read(&path, EPOCH_FILE_LIMIT_BYTES)?;
+        let text = String::from_utf8(content).unwrap_or_default();
+        let cache = LeaderEpochCache::decode(&text);
+        Ok(EpochsFound {
+            are_complete: cache.is_some(),
+            cache: cache.unwrap_or_default(),
+            on_disk: text,
+        })
+    }
+
+    fn note(&mut self, batch: &RecordBatch<'_>) {
+        let known = self.cache.epoch_for(batch.base_offset());
+        if known != Some(batch.partition_leader_epoch()) {
+            self.cache
+                .assign(batch.partition_leader_epoch(), batch.base_offset());
+        }
+    }
+
+    fn finish(
+        mut self,
+        params: &OpenParams,
+        segments: &[Arc<Segment>],
+        end_offset: i64,
+    ) -> Result<LeaderEpochCache, LogError> {
+        self.cache.truncate_from_end(end_offset);
+        let start = segments.first().map_or(params.log_start_offset, |s| {
+            s.base_offset.max(params.log_start_offset)
+        });
+        self.cache.truncate_from_start(start);
+        let text = self.cache.encode();
+        let has_data = segments.iter().any(|segment| segment.size_bytes() > 0);
+        if text != self.on_disk && (has_data || self.are_complete) {
+            params
+                .files
+                .disk()
+                .replace(&params.dir.join(leader_epoch_cache::FILE_NAME), text.as_bytes())?;
+        }
+        Ok(self.cache)
+    }
+}

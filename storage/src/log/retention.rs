@@ -1,0 +1,127 @@
+//! Deleting old segments: by time, by size, and below the log's start (`cleanup.policy=delete`).
+//!
+//! A segment goes whole and never reaches past the high watermark. Its age counts from its largest timestamp, but a
+//! timestamp in the future does not keep it forever: then the time of its creation counts (rule S13). Files are renamed to
+//! `.deleted` first and leave the disk after `file.delete.delay.ms`, so that a reader that holds one finishes.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::config::LogConfig;
+use super::error::LogError;
+use super::segment::Segment;
+use super::{PartitionLog, producer_snapshot};
+
+/// Files that leave the disk at a time of their own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeletedFiles {
+    /// The renamed files.
+    pub paths: Vec<PathBuf>,
+    /// How many segments they were.
+    pub segments: usize,
+}
+
+impl PartitionLog {
+    /// Takes away the segments that the retention settings no longer keep, and those below the log's start. The owner
+    /// removes the returned files after `file.delete.delay.ms`.
+    ///
+    /// # Errors
+    /// [`LogError`]; on an input/output error the log is offline.
+    pub fn delete_old_segments(&self, now_ms: i64) -> Result<DeletedFiles, LogError> {
+        let config = self.config.load_full();
+        self.guarded(|| {
+            let doomed = self.count_deletable(&config, now_ms);
+            if doomed == 0 {
+                return Ok(DeletedFiles::default());
+            }
+            self.delete_first_segments(doomed, now_ms)
+        })
+    }
+
+    /// How many segments from the start may go.
+    fn count_deletable(&self, config: &LogConfig, now_ms: i64) -> usize {
+        let segments = self.segments.load();
+        let log_start_offset = self.log_start_offset();
+        let high_watermark = self.high_watermark();
+        let mut excess_bytes = match u64::try_from(config.retention_bytes) {
+            Ok(limit) if config.cleanup_policy.delete => self.size_bytes().saturating_sub(limit),
+            _ => 0,
+        };
+        let mut count = 0;
+        for (index, segment) in segments.iter().enumerate() {
+            let end = segments
+                .get(index + 1)
+                .map_or_else(|| self.log_end_offset(), |next| next.base_offset);
+            let is_empty_tail = index + 1 == segments.len() && segment.size_bytes() == 0;
+            if end > high_watermark || is_empty_tail {
+                break;
+            }
+            let too_old = config.cleanup_policy.delete && is_too_old(segment, config, now_ms);
+            let too_much = excess_bytes >= segment.size_bytes() && excess_bytes > 0;
+            if !(end <= log_start_offset || too_old || too_much) {
+                break;
+            }
+            excess_bytes = excess_bytes.saturating_sub(segment.size_bytes());
+            count = index + 1;
+        }
+        count
+    }
+
+    fn delete_first_segments(&self, count: usize, now_ms: i64) -> Result<DeletedFiles, LogError> {
+        if count == self.segments.load().len() {
+            // A log always has a segment to append to.
+            self.roll(now_ms)?;
+        }
+        let _writer = self.writer.lock();
+        let segments = self.segments.load_full();
+        let (doomed, kept) = segments.split_at(count.min(segments.len().saturating_sub(1)));
+        let Some(new_start) = kept.first().map(|segment| segment.base_offset) else {
+            return Ok(DeletedFiles::default());
+        };
+        self.raise_start(new_start)?;
+        self.segments.store(Arc::new(kept.to_vec()));
+        let mut deleted = DeletedFiles {
+            segments: doomed.len(),
+            ..DeletedFiles::default()
+        };
+        for segment in doomed {
+            deleted.paths.extend(segment.mark_deleted(&self.files)?);
+        }
+        let dir = self.dir.read().clone();
+        producer_snapshot::remove_where(self.files.disk(), &dir, |at| at < new_start)?;
+        Ok(deleted)
+    }
+
+    /// Renames the partition's directory: the first step of its deletion, after which no start takes it for a partition.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn rename_dir(&self, to: &Path) -> Result<(), LogError> {
+        let writer = self.writer.lock();
+        let mut dir = self.dir.write();
+        if writer.is_created {
+            self.files.disk().rename(&dir, to)?;
+            if let Some(parent) = to.parent() {
+                self.files.disk().sync_dir(parent)?;
+            }
+        }
+        for segment in self.segments.load().iter() {
+            segment.moved_to(to);
+        }
+        to.clone_into(&mut dir);
+        Ok(())
+    }
+}
+
+fn is_too_old(segment: &Segment, config: &LogConfig, now_ms: i64) -> bool {
+    if config.retention_ms < 0 {
+        return false;
+    }
+    let (largest, _) = segment.max_timestamp();
+    let counts_from = if largest > now_ms || largest < 0 {
+        segment.created_ms
+    } else {
+        largest
+    };
+    now_ms.saturating_sub(counts_from) > config.retention_ms
+}

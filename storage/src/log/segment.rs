@@ -1,0 +1,239 @@
+//! One segment of a log: the file of batches, its offset index and its time index.
+//!
+//! Readers and the single writer share it. The published size is the only thing that tells a reader how far the file is
+//! valid; it moves after the bytes are written. File names are Kafka's: the base offset in twenty digits.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+
+use super::file_cache::{CachedFile, FileCache};
+use super::index_file::{IndexFile, offset_entry, read_offset_entry, read_time_entry, time_entry};
+
+/// Kafka's "no timestamp".
+pub const NO_TIMESTAMP: i64 = -1;
+
+/// Extension that a removed file has until it leaves the disk.
+pub const DELETED_SUFFIX: &str = ".deleted";
+
+/// A segment. Offsets in it are at least `base_offset`.
+#[derive(Debug)]
+pub struct Segment {
+    /// Offset in the file's name; the first batch may begin later after compaction.
+    pub base_offset: i64,
+    /// The file of batches.
+    pub log: Arc<CachedFile>,
+    /// Offset to position.
+    pub offset_index: IndexFile<8>,
+    /// Timestamp to offset.
+    pub time_index: IndexFile<12>,
+    /// When the segment came into being, ms since the epoch.
+    pub created_ms: i64,
+    size: AtomicU64,
+    max_timestamp_ms: AtomicI64,
+    max_timestamp_offset: AtomicI64,
+    is_flushed: AtomicBool,
+}
+
+/// File name of a segment's part.
+pub fn file_name(base_offset: i64, extension: &str) -> String {
+    format!("{base_offset:020}.{extension}")
+}
+
+/// Base offset of a segment file with this extension.
+pub fn base_offset_of(name: &str, extension: &str) -> Option<i64> {
+    let digits = name.strip_suffix(extension)?.strip_suffix('.')?;
+    (digits.len() == 20).then(|| digits.parse().ok()).flatten()
+}
+
+impl Segment {
+    /// A new, empty segment; no file is created yet.
+    pub fn new(dir: &Path, base_offset: i64, created_ms: i64) -> Segment {
+        let offset_index = IndexFile::new(dir.join(file_name(base_offset, "index")));
+        let time_index = IndexFile::new(dir.join(file_name(base_offset, "timeindex")));
+        Segment::with_indexes(dir, base_offset, created_ms, offset_index, time_index)
+    }
+
+    /// A segment with indexes that exist.
+    pub fn with_indexes(
+        dir: &Path,
+        base_offset: i64,
+        created_ms: i64,
+        offset_index: IndexFile<8>,
+        time_index: IndexFile<12>,
+    ) -> Segment {
+        Segment {
+            base_offset,
+            log: CachedFile::new(dir.join(file_name(base_offset, "log"))),
+            offset_index,
+            time_index,
+            created_ms,
+            size: AtomicU64::new(0),
+            max_timestamp_ms: AtomicI64::new(NO_TIMESTAMP),
+            max_timestamp_offset: AtomicI64::new(-1),
+            is_flushed: AtomicBool::new(false),
+        }
+    }
+
+    /// How many bytes of the file are valid.
+    pub fn size_bytes(&self) -> u64 {
+        self.size.load(Ordering::Acquire)
+    }
+
+    /// Publishes that the file is valid up to `size` bytes.
+    pub fn set_size_bytes(&self, size: u64) {
+        self.size.store(size, Ordering::Release);
+        self.is_flushed.store(false, Ordering::Release);
+    }
+
+    /// Whether all bytes were synced.
+    pub fn is_flushed(&self) -> bool {
+        self.is_flushed.load(Ordering::Acquire)
+    }
+
+    /// Notes that all bytes up to `size` were synced.
+    pub fn set_flushed(&self, size: u64) {
+        if self.size_bytes() == size {
+            self.is_flushed.store(true, Ordering::Release);
+        }
+    }
+
+    /// Largest timestamp of the segment and the last offset of the batch that has it; `(-1, -1)` when empty.
+    pub fn max_timestamp(&self) -> (i64, i64) {
+        (
+            self.max_timestamp_ms.load(Ordering::Acquire),
+            self.max_timestamp_offset.load(Ordering::Acquire),
+        )
+    }
+
+    /// Takes a batch's largest timestamp into account.
+    pub fn note_timestamp(&self, timestamp_ms: i64, offset: i64) {
+        if timestamp_ms > self.max_timestamp_ms.load(Ordering::Relaxed) {
+            self.max_timestamp_offset.store(offset, Ordering::Release);
+            self.max_timestamp_ms.store(timestamp_ms, Ordering::Release);
+        }
+    }
+
+    /// Sets the largest timestamp anew: after truncation or recovery.
+    pub fn reset_timestamp(&self, timestamp_ms: i64, offset: i64) {
+        self.max_timestamp_offset.store(offset, Ordering::Release);
+        self.max_timestamp_ms.store(timestamp_ms, Ordering::Release);
+    }
+
+    /// Adds an entry to both indexes for the batch that ends at `last_offset` and begins at `position`.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn append_index_entries(&self, cache: &FileCache, last_offset: i64, position: u64) -> io::Result<()> {
+        let (Some(relative), Ok(position)) = (self.relative(last_offset), u32::try_from(position)) else {
+            return Ok(());
+        };
+        self.offset_index
+            .append(cache, offset_entry(relative, position))?;
+        self.append_time_entry(cache)
+    }
+
+    /// Adds the largest timestamp so far to the time index if it is larger than the last entry's.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn append_time_entry(&self, cache: &FileCache) -> io::Result<()> {
+        let (timestamp_ms, offset) = self.max_timestamp();
+        let Some(relative) = self.relative(offset) else {
+            return Ok(());
+        };
+        let count = self.time_index.len();
+        let last = match count.checked_sub(1) {
+            Some(last) => self
+                .time_index
+                .get(cache, last)?
+                .map(|entry| read_time_entry(&entry)),
+            None => None,
+        };
+        if last.is_none_or(|(known, known_offset)| timestamp_ms > known && relative >= known_offset) {
+            self.time_index
+                .append(cache, time_entry(timestamp_ms, relative))?;
+        }
+        Ok(())
+    }
+
+    /// Ends the segment's active life.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn seal(&self, cache: &FileCache) -> io::Result<()> {
+        self.append_time_entry(cache)?;
+        self.offset_index.seal(cache)?;
+        self.time_index.seal(cache)
+    }
+
+    /// A position at or before the batch that holds `offset`.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn position_at_or_before(&self, cache: &FileCache, offset: i64) -> io::Result<u64> {
+        let Some(relative) = self.relative(offset) else {
+            return Ok(0);
+        };
+        // An entry names the last offset of the batch at its position: for an offset inside that batch it is too high
+        // only if it is above, and the floor's batch begins at or before every offset from its last one on.
+        let floor = self
+            .offset_index
+            .floor(cache, |entry| read_offset_entry(entry).0 <= relative)?;
+        Ok(floor.map_or(0, |entry| u64::from(read_offset_entry(&entry).1)))
+    }
+
+    /// The offset from which a search for `timestamp_ms` must begin.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn offset_at_or_before_timestamp(&self, cache: &FileCache, timestamp_ms: i64) -> io::Result<i64> {
+        let floor = self
+            .time_index
+            .floor(cache, |entry| read_time_entry(entry).0 < timestamp_ms)?;
+        Ok(floor.map_or(self.base_offset, |entry| {
+            self.base_offset + i64::from(read_time_entry(&entry).1)
+        }))
+    }
+
+    fn relative(&self, offset: i64) -> Option<u32> {
+        let relative = offset.checked_sub(self.base_offset)?;
+        u32::try_from(relative)
+            .ok()
+            .filter(|relative| i32::try_from(*relative).is_ok())
+    }
+
+    /// The files of the segment.
+    pub fn files(&self) -> [&Arc<CachedFile>; 3] {
+        [&self.log, self.offset_index.file(), self.time_index.file()]
+    }
+
+    /// Follows a rename of the partition's directory.
+    pub fn moved_to(&self, dir: &Path) {
+        for file in self.files() {
+            if let Some(name) = file.path().file_name() {
+                file.moved_to(dir.join(name));
+            }
+        }
+    }
+
+    /// Renames the files so that no start takes them for a segment; they leave the disk later.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn mark_deleted(&self, cache: &FileCache) -> io::Result<Vec<PathBuf>> {
+        let mut marked = Vec::new();
+        for file in self.files() {
+            let mut name = file.path().into_os_string();
+            if !cache.disk().exists(Path::new(&name))? {
+                continue;
+            }
+            name.push(DELETED_SUFFIX);
+            let to = PathBuf::from(name);
+            file.rename(cache.disk(), &to)?;
+            marked.push(to);
+        }
+        Ok(marked)
+    }
+}

@@ -1,0 +1,273 @@
+//! Writing: one thread at a time writes for all whose batches wait.
+//!
+//! A thread that reserved its place asks for the writer's lock. When it gets it, its batches were either written by the
+//! thread before it, or it writes everything that waits with one call per segment and publishes the new end. The writer
+//! owns the files; every other operation that changes them holds the same lock.
+
+use std::io::{self, IoSlice};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::append::{Queued, QueuedBatch, Reservations, ReservedSegment};
+use super::error::{AppendError, LogError};
+use super::segment::Segment;
+use super::{PartitionLog, leader_epoch_cache, partition_metadata, producer_snapshot};
+
+/// Failed ranges of tickets that are remembered for threads that still wait: more than threads can wait.
+const REMEMBERED_FAILURES: usize = 1024;
+
+/// What only the holder of the writer's lock sees.
+#[derive(Debug, Default)]
+pub(super) struct Writer {
+    /// Tickets up to this one were written or have failed.
+    pub done_ticket: u64,
+    /// Ranges of tickets that were given up when the disk was full.
+    pub no_space: Vec<(u64, u64)>,
+    /// Whether directory and first segment file exist.
+    pub is_created: bool,
+    /// Whether names in the directory are not durable yet.
+    pub unsynced_names: bool,
+    /// Bytes of the active segment since its last index entry.
+    pub bytes_since_index: u64,
+}
+
+impl Writer {
+    /// Gives up every append that waits; its thread learns that there was no space.
+    fn give_up(&mut self, state: &mut Reservations) {
+        state.queue.clear();
+        if self.done_ticket == state.last_ticket {
+            return;
+        }
+        self.no_space.push((self.done_ticket + 1, state.last_ticket));
+        if self.no_space.len() > REMEMBERED_FAILURES {
+            self.no_space.remove(0);
+        }
+        self.done_ticket = state.last_ticket;
+    }
+}
+
+impl PartitionLog {
+    /// Returns when the append with this ticket can be read.
+    pub(super) fn write_queue_until(&self, ticket: u64) -> Result<(), AppendError> {
+        let mut writer = self.writer.lock();
+        if writer.done_ticket < ticket && !self.is_failed() {
+            self.write_queue(&mut writer);
+        }
+        if writer
+            .no_space
+            .iter()
+            .any(|(from, to)| (*from..=*to).contains(&ticket))
+        {
+            return Err(AppendError::NoSpace);
+        }
+        if writer.done_ticket < ticket || self.is_failed() {
+            return Err(AppendError::Offline(self.topic_partition.to_string()));
+        }
+        Ok(())
+    }
+
+    /// Writes everything that waits. Afterwards every ticket given out before the call is done, or the log is offline.
+    pub(super) fn write_queue(&self, writer: &mut Writer) {
+        loop {
+            let (queue, last_ticket) = {
+                let mut state = self.reservations.lock();
+                (std::mem::take(&mut state.queue), state.last_ticket)
+            };
+            if queue.is_empty() {
+                return;
+            }
+            match self.write_items(writer, queue) {
+                Ok(()) => writer.done_ticket = last_ticket,
+                Err(LogError::Io(error)) if error.kind() == io::ErrorKind::StorageFull => {
+                    if let Err(error) = self.give_up_queue(writer) {
+                        tracing::error!(log = %self.topic_partition, %error, "could not undo an append on a full disk");
+                        self.fail();
+                        return;
+                    }
+                }
+                Err(error) => {
+                    tracing::error!(log = %self.topic_partition, %error, "append failed, the log is offline");
+                    self.fail();
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Undoes what was reserved but not published, after a write met a full disk: the file is cut back to its published
+    /// size, and the state is built anew from what the file holds (rule S15).
+    fn give_up_queue(&self, writer: &mut Writer) -> Result<(), LogError> {
+        self.cut_to_published(writer)
+    }
+
+    fn write_items(&self, writer: &mut Writer, queue: Vec<Queued>) -> Result<(), LogError> {
+        let mut batches = Vec::with_capacity(queue.len());
+        let mut epochs = None;
+        for item in queue {
+            match item {
+                Queued::Batch(batch) => batches.push(batch),
+                Queued::Epochs(text) => epochs = Some(text),
+                Queued::Roll {
+                    base_offset,
+                    producer_snapshot,
+                    now_ms,
+                } => {
+                    self.write_batches(writer, &std::mem::take(&mut batches))?;
+                    self.roll_files(writer, base_offset, &producer_snapshot, now_ms)?;
+                }
+            }
+        }
+        self.write_batches(writer, &batches)?;
+        // Behind the batches: a file that claims less than the log holds is completed by recovery (rule S10).
+        match epochs {
+            Some(text) => self.write_epochs(&text),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn write_epochs(&self, text: &str) -> Result<(), LogError> {
+        let path = self.dir.read().join(leader_epoch_cache::FILE_NAME);
+        Ok(self.files.disk().replace(&path, text.as_bytes())?)
+    }
+
+    fn write_batches(&self, writer: &mut Writer, batches: &[QueuedBatch]) -> Result<(), LogError> {
+        let (Some(last), Some(segment)) = (batches.last(), self.active_segment()) else {
+            return Ok(());
+        };
+        self.create_files(writer)?;
+        let file = segment.log.create(&self.files)?;
+        let start = segment.size_bytes();
+        let mut slices: Vec<IoSlice<'_>> = Vec::with_capacity(batches.len() * 2);
+        for batch in batches {
+            slices.push(IoSlice::new(&batch.header));
+            slices.push(IoSlice::new(&batch.records));
+        }
+        file.write_all_vectored_at(&mut slices, start)?;
+        let mut position = start;
+        let index_interval = self.config.load().index_interval_bytes;
+        for batch in batches {
+            segment.note_timestamp(batch.max_timestamp_ms, batch.last_offset);
+            if writer.bytes_since_index > index_interval {
+                segment.append_index_entries(&self.files, batch.last_offset, position)?;
+                writer.bytes_since_index = 0;
+            }
+            writer.bytes_since_index += batch.size_bytes();
+            position += batch.size_bytes();
+        }
+        segment.set_size_bytes(position);
+        self.publish(last.last_offset.saturating_add(1));
+        Ok(())
+    }
+
+    fn publish(&self, log_end_offset: i64) {
+        self.log_end_offset.store(log_end_offset, Ordering::Release);
+        if let Some(events) = &*self.events.read() {
+            events.published(log_end_offset);
+        }
+    }
+
+    pub(super) fn active_segment(&self) -> Option<Arc<Segment>> {
+        self.segments.load().last().cloned()
+    }
+
+    /// Creates the directory with `partition.metadata` and the first segment's file, once.
+    pub(super) fn create_files(&self, writer: &mut Writer) -> Result<(), LogError> {
+        if writer.is_created {
+            return Ok(());
+        }
+        let (disk, dir) = (self.files.disk(), self.dir.read().clone());
+        disk.create_dir_all(&dir)?;
+        if let Some(topic_id) = self.topic_id {
+            disk.replace(
+                &dir.join(partition_metadata::FILE_NAME),
+                partition_metadata::encode(topic_id).as_bytes(),
+            )?;
+        }
+        if let Some(segment) = self.active_segment() {
+            segment.log.create(&self.files)?;
+        }
+        writer.is_created = true;
+        writer.unsynced_names = true;
+        Ok(())
+    }
+
+    fn roll_files(
+        &self,
+        writer: &mut Writer,
+        base_offset: i64,
+        snapshot: &[u8],
+        now_ms: i64,
+    ) -> Result<(), LogError> {
+        self.create_files(writer)?;
+        let dir = self.dir.read().clone();
+        if let Some(segment) = self.active_segment() {
+            segment.seal(&self.files)?;
+        }
+        producer_snapshot::write(self.files.disk(), &dir, base_offset, snapshot)?;
+        let segment = Arc::new(Segment::new(&dir, base_offset, now_ms));
+        segment.log.create(&self.files)?;
+        writer.unsynced_names = true;
+        writer.bytes_since_index = 0;
+        let mut segments = self.segments.load().as_ref().clone();
+        segments.push(segment);
+        self.segments.store(Arc::new(segments));
+        Ok(())
+    }
+
+    /// Begins a new segment if the active one has any batch.
+    ///
+    /// # Errors
+    /// [`LogError::Io`], after which the log is offline.
+    pub fn roll(&self, now_ms: i64) -> Result<(), LogError> {
+        self.guarded(|| {
+            let mut writer = self.writer.lock();
+            self.write_queue(&mut writer);
+            let config = self.config.load_full();
+            {
+                let mut state = self.reservations.lock();
+                if state.segment.size_bytes == 0 {
+                    return Ok(());
+                }
+                state.roll(&config, now_ms);
+            }
+            self.write_queue(&mut writer);
+            self.require_online()
+        })
+    }
+
+    /// Puts the state behind the short lock back to what the files hold.
+    pub(super) fn reset_reservations(&self, writer: &mut Writer) -> Result<(), LogError> {
+        let end = self.log_end_offset();
+        let producers = self.rebuild_producers(end)?;
+        let config = self.config.load();
+        let mut state = self.reservations.lock();
+        writer.give_up(&mut state);
+        state.next_offset = end;
+        state.producers = producers;
+        let epochs_changed = state.epochs.truncate_from_end(end);
+        if let Some(segment) = self.active_segment() {
+            let mut reserved = ReservedSegment::new(segment.base_offset, segment.created_ms, &config);
+            reserved.size_bytes = segment.size_bytes();
+            let (max_timestamp, _) = segment.max_timestamp();
+            reserved.first_timestamp_ms = (reserved.size_bytes > 0).then_some(max_timestamp);
+            state.segment = reserved;
+        }
+        let text = epochs_changed.then(|| state.epochs.encode());
+        drop(state);
+        writer.bytes_since_index = 0;
+        match text {
+            Some(text) if writer.is_created => self.write_epochs(&text),
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes the names in the partition's directory, and its own, durable.
+    pub(super) fn sync_names(&self, dir: &Path) -> Result<(), LogError> {
+        self.files.disk().sync_dir(dir)?;
+        match dir.parent() {
+            Some(parent) => Ok(self.files.disk().sync_dir(parent)?),
+            None => Ok(()),
+        }
+    }
+}
