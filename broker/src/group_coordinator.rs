@@ -39,6 +39,9 @@ use crate::clock::Clock;
 use shard_runtime::ShardRuntime;
 use timer_task::TimerWake;
 
+/// The topic that holds groups and their offsets.
+pub const OFFSETS_TOPIC: &str = "__consumer_offsets";
+
 /// What the coordinator must know of the configuration.
 #[derive(Clone, Debug)]
 pub struct GroupCoordinatorConfig {
@@ -171,6 +174,33 @@ impl GroupCoordinator {
             Ok(Reply::CommitOffsets(outcomes)) => outcomes,
             other => metadata::group::offsets::refuse_commit(&topics, unanswered(other)),
         }
+    }
+
+    /// OffsetCommit that takes effect before this returns, if the group's shard is loaded; otherwise the request comes back.
+    ///
+    /// # Errors
+    /// The request, for [`GroupCoordinator::commit_offsets`].
+    pub fn begin_commit(
+        &self,
+        request: CommitRequest,
+    ) -> Result<impl Future<Output = Vec<TopicErrors>> + use<>, Box<CommitRequest>> {
+        let index = usize::try_from(self.partition_of(&request.group_id)).ok();
+        let slot = index.and_then(|index| self.slots.get(index));
+        let Some(shard) = slot.and_then(Slot::running) else {
+            return Err(Box::new(request));
+        };
+        let topics = request.topics.clone();
+        let answer = shard.submit(|token| Input::CommitOffsets(token, request));
+        Ok(async move {
+            let outcome = match answer {
+                Ok(answer) => answer.await.map_err(|_| ErrorCode::NotCoordinator),
+                Err(error) => Err(error),
+            };
+            match outcome {
+                Ok(Reply::CommitOffsets(outcomes)) => outcomes,
+                other => metadata::group::offsets::refuse_commit(&topics, unanswered(other)),
+            }
+        })
     }
 
     /// OffsetDelete.

@@ -7,6 +7,8 @@
 pub const TOPIC_OPERATIONS: i32 = bits(&[3, 4, 5, 6, 7, 8, 10, 11]);
 /// CREATE, ALTER, DESCRIBE, CLUSTER_ACTION, DESCRIBE_CONFIGS, ALTER_CONFIGS, IDEMPOTENT_WRITE.
 pub const CLUSTER_OPERATIONS: i32 = bits(&[5, 7, 8, 9, 10, 11, 12]);
+/// READ, DELETE, DESCRIBE, DESCRIBE_CONFIGS, ALTER_CONFIGS.
+pub const GROUP_OPERATIONS: i32 = bits(&[3, 6, 8, 10, 11]);
 
 const fn bits(operations: &[u32]) -> i32 {
     let mut field = 0;
@@ -24,6 +26,9 @@ mod tests {
 
     #[test]
     fn the_bit_fields_are_those_of_kafka() {
-        assert_eq!((TOPIC_OPERATIONS, CLUSTER_OPERATIONS), (3576, 8096));
+        assert_eq!(
+            (TOPIC_OPERATIONS, CLUSTER_OPERATIONS, GROUP_OPERATIONS),
+            (3576, 8096, 3400)
+        );
     }
 }

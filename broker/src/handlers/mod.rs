@@ -10,16 +10,28 @@ pub mod broker_address;
 pub mod config_change;
 pub mod create_partitions;
 pub mod create_topics;
+pub mod delete_groups;
 pub mod delete_topics;
 pub mod describe_cluster;
 pub mod describe_configs;
+pub mod describe_groups;
 pub mod describe_quorum;
 pub mod describe_topic_partitions;
+pub mod find_coordinator;
+pub mod heartbeat;
 pub mod incremental_alter_configs;
 pub mod init_producer_id;
+pub mod join_group;
+pub mod leave_group;
 pub mod list_config_resources;
+pub mod list_groups;
 pub mod metadata;
+pub mod offset_commit;
+pub mod offset_delete;
+pub mod offset_fetch;
+pub mod sync_group;
 pub mod topic_metadata;
+mod wire_text;
 
 use std::sync::Arc;
 
@@ -29,12 +41,15 @@ use protocol_compat::ApiKey;
 
 use crate::config::NodeConfig;
 use crate::controller_server::ControllerHandle;
+use crate::group_coordinator::GroupCoordinator;
 use crate::metadata_cache::MetadataCache;
 use crate::producer_id_manager::ProducerIdManager;
 use crate::request::{CloseReason, Handled, RequestContext, RequestHandler};
 
 /// What the handlers use; built from the bottom up by the server.
 pub struct Services {
+    /// Classic groups and their offsets.
+    pub group_coordinator: Arc<GroupCoordinator>,
     /// The newest metadata image.
     pub metadata_cache: Arc<MetadataCache>,
     /// The metadata quorum as this node sees it.
@@ -80,23 +95,40 @@ impl RequestHandler for Services {
                 incremental_alter_configs::handle(&image, &self.controller, &self.config, context, body)
             }
             ApiKey::InitProducerId => init_producer_id::handle(&self.producer_ids, context, body),
+            ApiKey::OffsetCommit => offset_commit::handle(
+                &self.group_coordinator,
+                &self.metadata_cache.image(),
+                context,
+                body,
+            ),
+            ApiKey::OffsetFetch => offset_fetch::handle(
+                &self.group_coordinator,
+                self.metadata_cache.image(),
+                context,
+                body,
+            ),
+            ApiKey::FindCoordinator => {
+                find_coordinator::handle(&self.group_coordinator, &self.metadata_cache, context, body)
+            }
+            ApiKey::JoinGroup => join_group::handle(&self.group_coordinator, context, body),
+            ApiKey::Heartbeat => heartbeat::handle(&self.group_coordinator, context, body),
+            ApiKey::LeaveGroup => leave_group::handle(&self.group_coordinator, context, body),
+            ApiKey::SyncGroup => sync_group::handle(&self.group_coordinator, context, body),
+            ApiKey::DescribeGroups => describe_groups::handle(&self.group_coordinator, context, body),
+            ApiKey::ListGroups => list_groups::handle(&self.group_coordinator, context, body),
+            ApiKey::DeleteGroups => delete_groups::handle(&self.group_coordinator, context, body),
+            ApiKey::OffsetDelete => offset_delete::handle(
+                &self.group_coordinator,
+                &self.metadata_cache.image(),
+                context,
+                body,
+            ),
             ApiKey::Produce
             | ApiKey::Fetch
             | ApiKey::ListOffsets
-            | ApiKey::OffsetCommit
-            | ApiKey::OffsetFetch
-            | ApiKey::FindCoordinator
-            | ApiKey::JoinGroup
-            | ApiKey::Heartbeat
-            | ApiKey::LeaveGroup
-            | ApiKey::SyncGroup
-            | ApiKey::DescribeGroups
-            | ApiKey::ListGroups
             | ApiKey::DeleteRecords
             | ApiKey::OffsetForLeaderEpoch
             | ApiKey::DescribeLogDirs
-            | ApiKey::DeleteGroups
-            | ApiKey::OffsetDelete
             | ApiKey::DescribeProducers => not_served(context),
             ApiKey::SaslHandshake
             | ApiKey::AddPartitionsToTxn

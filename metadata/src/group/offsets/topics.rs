@@ -7,17 +7,9 @@ use std::sync::Arc;
 
 use protocol_compat::{ErrorCode, TopicId};
 
-use super::super::request::{PartitionOffset, TopicErrors, TopicOffsets};
+use crate::image::{TopicImage, TopicsImage};
 
-/// What must be known of topics; the metadata image in the broker.
-pub trait TopicDirectory {
-    /// The name of the topic with this id.
-    fn topic_name(&self, topic_id: TopicId) -> Option<Arc<str>>;
-    /// The id of the topic with this name.
-    fn topic_id(&self, topic: &str) -> Option<TopicId>;
-    /// Whether the topic has this partition.
-    fn has_partition(&self, topic: &str, partition: i32) -> bool;
-}
+use super::super::request::{PartitionOffset, TopicErrors, TopicOffsets};
 
 /// A commit split by what exists.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -30,13 +22,13 @@ pub struct ResolvedCommit {
 
 /// Resolves a commit that names topics by name (versions before 10).
 pub fn resolve_commit_by_name(
-    directory: &dyn TopicDirectory,
+    image: &TopicsImage,
     topics: Vec<(Arc<str>, Vec<PartitionOffset>)>,
 ) -> ResolvedCommit {
     let mut resolved = ResolvedCommit::default();
     for (topic, partitions) in topics {
-        match directory.topic_id(&topic) {
-            Some(topic_id) => resolved.add_partitions(directory, topic, topic_id, partitions),
+        match image.by_name(&topic) {
+            Some(known) => resolved.add_partitions(known, partitions),
             None => {
                 let error = ErrorCode::UnknownTopicOrPartition;
                 resolved.add_errors(topic, TopicId::NIL, &partitions, error);
@@ -48,13 +40,13 @@ pub fn resolve_commit_by_name(
 
 /// Resolves a commit that names topics by id (version 10).
 pub fn resolve_commit_by_id(
-    directory: &dyn TopicDirectory,
+    image: &TopicsImage,
     topics: Vec<(TopicId, Vec<PartitionOffset>)>,
 ) -> ResolvedCommit {
     let mut resolved = ResolvedCommit::default();
     for (topic_id, partitions) in topics {
-        match directory.topic_name(topic_id) {
-            Some(topic) => resolved.add_partitions(directory, topic, topic_id, partitions),
+        match image.by_id(topic_id) {
+            Some(known) => resolved.add_partitions(known, partitions),
             None => resolved.add_errors("".into(), topic_id, &partitions, ErrorCode::UnknownTopicId),
         }
     }
@@ -62,24 +54,18 @@ pub fn resolve_commit_by_id(
 }
 
 impl ResolvedCommit {
-    fn add_partitions(
-        &mut self,
-        directory: &dyn TopicDirectory,
-        topic: Arc<str>,
-        topic_id: TopicId,
-        partitions: Vec<PartitionOffset>,
-    ) {
+    fn add_partitions(&mut self, topic: &TopicImage, partitions: Vec<PartitionOffset>) {
         let (known, unknown): (Vec<_>, Vec<_>) = partitions
             .into_iter()
-            .partition(|offset| directory.has_partition(&topic, offset.partition));
+            .partition(|offset| topic.partition(offset.partition).is_some());
         if !unknown.is_empty() {
             let error = ErrorCode::UnknownTopicOrPartition;
-            self.add_errors(topic.clone(), topic_id, &unknown, error);
+            self.add_errors(topic.name.clone(), topic.id, &unknown, error);
         }
         if !known.is_empty() {
             self.known.push(TopicOffsets {
-                topic,
-                topic_id,
+                topic: topic.name.clone(),
+                topic_id: topic.id,
                 partitions: known,
             });
         }
@@ -105,6 +91,37 @@ impl ResolvedCommit {
             },
         );
     }
+}
+
+/// An OffsetDelete split by what exists.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct ResolvedDelete {
+    /// Goes to the shard.
+    pub known: Vec<(Arc<str>, Vec<i32>)>,
+    /// Is answered at once.
+    pub errors: Vec<TopicErrors>,
+}
+
+/// Splits an OffsetDelete by what exists: what goes to the shard, and what is answered at once.
+pub fn resolve_delete(image: &TopicsImage, topics: Vec<(Arc<str>, Vec<i32>)>) -> ResolvedDelete {
+    let mut resolved = ResolvedDelete::default();
+    for (topic, partitions) in topics {
+        let exists = |partition: &i32| image.partition(&topic, *partition).is_some();
+        let (known, unknown): (Vec<i32>, Vec<i32>) = partitions.into_iter().partition(exists);
+        if !unknown.is_empty() {
+            let error = ErrorCode::UnknownTopicOrPartition;
+            let outcome = TopicErrors {
+                topic: topic.clone(),
+                topic_id: TopicId::NIL,
+                partitions: unknown.into_iter().map(|partition| (partition, error)).collect(),
+            };
+            merge_topic(&mut resolved.errors, outcome);
+        }
+        if !known.is_empty() {
+            resolved.known.push((topic, known));
+        }
+    }
+    resolved
 }
 
 /// Joins the shard's outcomes to those that were answered at once, one entry per topic.
