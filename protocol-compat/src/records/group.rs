@@ -385,4 +385,34 @@ mod tests {
         }
         assert!(GroupRecord::decode(&Bytes::from_static(&[0]), None).is_err());
     }
+
+    fn from_hex(hex: &str) -> Bytes {
+        (0..hex.len())
+            .step_by(2)
+            .map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn what_apache_kafka_wrote_is_read_at_every_version_and_written_at_its_own() {
+        let captured = include_str!("../../testdata/group-records.txt");
+        for line in captured.lines().filter(|line| !line.starts_with('#')) {
+            let [name, version, key, value] = line.split(' ').collect::<Vec<_>>()[..] else {
+                panic!("{line}");
+            };
+            let (key, value) = (from_hex(key), from_hex(value));
+            let record =
+                GroupRecord::decode(&key, Some(&value)).unwrap_or_else(|error| panic!("{line}: {error}"));
+            assert!(format!("{record:?}").starts_with(name), "{line}");
+            let (written_key, written_value) = record.encode().unwrap();
+            assert_eq!(written_key, key, "{line}");
+            // Kafka writes offsets at 4, at 1 where they expire, and groups at 3.
+            if matches!(
+                (name, version),
+                ("OffsetCommit", "1" | "4") | ("GroupMetadata", "3")
+            ) {
+                assert_eq!(written_value, Some(value), "{line}");
+            }
+        }
+    }
 }

@@ -530,4 +530,26 @@ mod tests {
             );
         }
     }
+
+    #[test]
+    fn what_apache_kafka_wrote_is_read_and_written_byte_for_byte() {
+        let captured = include_str!("../../testdata/metadata-records.txt");
+        let lines = captured.lines().filter(|line| !line.starts_with('#'));
+        let mut types = Vec::new();
+        for line in lines {
+            let (name, hex) = line.split_once(' ').unwrap();
+            let bytes = Bytes::from(
+                (0..hex.len())
+                    .step_by(2)
+                    .map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap())
+                    .collect::<Vec<_>>(),
+            );
+            let record = MetadataRecord::decode(&bytes).unwrap_or_else(|error| panic!("{name}: {error}"));
+            assert!(format!("{record:?}").contains(name), "{name}: {record:?}");
+            assert_eq!(record.encode().unwrap(), bytes, "{name}");
+            types.push(record.type_id());
+        }
+        types.sort_unstable();
+        assert_eq!(types, [0, 1, 2, 3, 4, 5, 7, 8, 9, 12, 15, 17, 20, 23, 24, 25]);
+    }
 }
