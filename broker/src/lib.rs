@@ -11,6 +11,7 @@ pub mod handlers;
 pub mod internal_topics;
 pub mod metadata_cache;
 pub mod metadata_publisher;
+pub mod network;
 pub mod producer_id_manager;
 pub mod quorum_files;
 pub mod request;

@@ -1,0 +1,466 @@
+//! One connection: requests begin in order, answers overlap and leave in order.
+//!
+//! ```text
+//!            try_read                step            handle                 write
+//!   socket ----------> FrameReader -------> frame ----------> FuturesOrdered -------> WriteQueue --> socket
+//!      ^ not read while: too much in flight | no budget | an exclusive request | closing | draining
+//! ```
+//!
+//! Everything happens on the connection's task; nothing is handed to another one. The rules kept here: bytes in flight
+//! are bounded by not reading, a frame that has begun must go on, an idle connection is closed, and a request that
+//! cannot be read closes the connection after the answers before it, as in Kafka.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesOrdered;
+use protocol_compat::frame::FrameError;
+use protocol_compat::{ApiKey, EncodeError, decode_request_header};
+use thiserror::Error;
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::{Instant, Sleep};
+
+use super::environment::Network;
+use super::input::{FrameReader, Step};
+use super::limits::BudgetShare;
+use super::output::WriteQueue;
+use super::settings::MIN_FRAME_BYTES_PER_SECOND;
+use crate::request::{CloseReason, Handled, RequestContext, ResponseFrame};
+
+/// The principal of a connection without authentication.
+const ANONYMOUS: &str = "User:ANONYMOUS";
+/// Nothing is due before this; a timer has to point somewhere.
+const NEVER: Duration = Duration::from_secs(24 * 3600);
+
+/// Why a connection ended.
+#[derive(Debug, Error)]
+pub(super) enum End {
+    #[error("the peer closed it")]
+    Peer,
+    #[error("idle for {0:?}")]
+    Idle(Duration),
+    #[error("a frame did not arrive in time")]
+    SlowFrame,
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    #[error(transparent)]
+    Request(#[from] CloseReason),
+    #[error("an answer could not be encoded: {0}")]
+    Encode(#[from] EncodeError),
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error("the node stops")]
+    Shutdown,
+}
+
+impl End {
+    /// The label under which it is counted.
+    pub(super) fn label(&self) -> &'static str {
+        match self {
+            End::Peer => "peer",
+            End::Idle(_) => "idle",
+            End::SlowFrame => "slow_frame",
+            End::Frame(_) => "invalid_frame",
+            End::Request(CloseReason::Header(_)) => "invalid_header",
+            End::Request(CloseReason::NotServed { .. }) => "not_served",
+            End::Request(CloseReason::Undecodable { .. }) => "undecodable",
+            End::Request(CloseReason::FailedWithoutReply) => "failed_without_reply",
+            End::Encode(_) => "unencodable_answer",
+            End::Io(_) => "io",
+            End::Shutdown => "shutdown",
+        }
+    }
+}
+
+/// An answer on its way, with what its request holds.
+struct Reply {
+    frame: ResponseFrame,
+    request_bytes: usize,
+    exclusive: bool,
+    _share: BudgetShare,
+}
+
+/// What a connection waits for.
+enum Event {
+    Reply(Reply),
+    Budget(BudgetShare),
+    Readable,
+    Writable,
+    Timer,
+    Shutdown,
+}
+
+/// A connection and all that it holds.
+pub(super) struct Connection {
+    stream: TcpStream,
+    network: Arc<Network>,
+    context: RequestContext,
+    input: FrameReader,
+    output: WriteQueue,
+    replies: FuturesOrdered<BoxFuture<'static, Reply>>,
+    in_flight_bytes: usize,
+    /// The share of the frame that is being read.
+    share: Option<BudgetShare>,
+    awaited_share: Option<BoxFuture<'static, BudgetShare>>,
+    exclusive: bool,
+    held_back: bool,
+    closing: Option<End>,
+    last_activity: Instant,
+    /// Since when the frame that has begun could have been read.
+    frame_since: Option<Instant>,
+    drain_until: Option<Instant>,
+    timer: Pin<Box<Sleep>>,
+    shutdown: watch::Receiver<bool>,
+}
+
+impl Connection {
+    pub(super) fn new(
+        stream: TcpStream,
+        peer: SocketAddr,
+        listener: Arc<str>,
+        connection_id: u64,
+        network: Arc<Network>,
+        shutdown: watch::Receiver<bool>,
+    ) -> io::Result<Connection> {
+        let context = RequestContext {
+            api_key: ApiKey::ApiVersions,
+            version: 0,
+            correlation_id: 0,
+            client_id: None,
+            peer,
+            local: stream.local_addr()?,
+            listener,
+            connection_id,
+            received_ms: 0,
+            principal: Arc::from(ANONYMOUS),
+        };
+        Ok(Connection {
+            stream,
+            context,
+            input: FrameReader::new(network.settings.max_request_bytes),
+            output: WriteQueue::default(),
+            replies: FuturesOrdered::new(),
+            in_flight_bytes: 0,
+            share: None,
+            awaited_share: None,
+            exclusive: false,
+            held_back: false,
+            closing: None,
+            last_activity: Instant::now(),
+            frame_since: None,
+            drain_until: None,
+            timer: Box::pin(tokio::time::sleep(network.settings.idle_timeout.unwrap_or(NEVER))),
+            shutdown,
+            network,
+        })
+    }
+
+    /// Serves the connection until it ends, and says why it did.
+    pub(super) async fn run(mut self) -> End {
+        loop {
+            match self.turn().await {
+                Ok(()) => {}
+                Err(end) => {
+                    // What is in flight is dropped with the connection.
+                    let waiting = i64::try_from(self.replies.len()).unwrap_or(i64::MAX);
+                    self.network.metrics.requests_in_flight.sub(waiting);
+                    return end;
+                }
+            }
+        }
+    }
+
+    /// Does what can be done at once, then waits for the next event.
+    async fn turn(&mut self) -> Result<(), End> {
+        if let Err(end) = self.take_frames() {
+            self.close(end);
+        }
+        self.write()?;
+        self.finish_if_done()?;
+        self.watch_frame();
+        match self.next_event().await? {
+            Event::Reply(reply) => self.finish(reply),
+            Event::Budget(share) => {
+                self.awaited_share = None;
+                self.grant(share);
+            }
+            Event::Readable => self.read()?,
+            Event::Writable => {}
+            Event::Timer => self.check_deadlines()?,
+            Event::Shutdown => self.drain(),
+        }
+        Ok(())
+    }
+
+    async fn next_event(&mut self) -> Result<Event, End> {
+        let read = self.may_read();
+        let write = !self.output.is_empty();
+        let interest = match (read, write) {
+            (true, true) => Interest::READABLE | Interest::WRITABLE,
+            (true, false) => Interest::READABLE,
+            (false, _) => Interest::WRITABLE,
+        };
+        let may_encode = self.output.bytes() < self.network.settings.max_in_flight_bytes;
+        tokio::select! {
+            biased;
+            Some(reply) = self.replies.next(), if may_encode && !self.replies.is_empty() => Ok(Event::Reply(reply)),
+            share = poll_share(&mut self.awaited_share), if self.awaited_share.is_some() => Ok(Event::Budget(share)),
+            ready = self.stream.ready(interest), if read || write => {
+                let ready = ready?;
+                Ok(if read && (ready.is_readable() || ready.is_read_closed()) { Event::Readable } else { Event::Writable })
+            }
+            () = self.timer.as_mut() => Ok(Event::Timer),
+            // A sender that is gone means that the node is being torn down.
+            Ok(()) | Err(_) = self.shutdown.changed(), if self.drain_until.is_none() => Ok(Event::Shutdown),
+        }
+    }
+
+    /// Whether as much is in flight as may be.
+    fn is_full(&self) -> bool {
+        let settings = &self.network.settings;
+        self.replies.len() >= settings.max_in_flight_requests
+            || self.in_flight_bytes.saturating_add(self.output.bytes()) >= settings.max_in_flight_bytes
+    }
+
+    fn may_begin(&self) -> bool {
+        !self.exclusive
+            && self.closing.is_none()
+            && self.drain_until.is_none()
+            && self.awaited_share.is_none()
+            && !self.is_full()
+    }
+
+    /// Whether the socket may be read. While an exclusive request runs, the beginning of the next frame is read, so that
+    /// a peer that is gone is noticed, and no more.
+    fn may_read(&self) -> bool {
+        self.may_begin() || (self.exclusive && self.closing.is_none() && self.input.begun_bytes().is_none())
+    }
+
+    fn read(&mut self) -> Result<(), End> {
+        let read = self.stream.try_read_buf(self.input.room());
+        match read {
+            Ok(0) => Err(End::Peer),
+            Ok(bytes) => {
+                self.last_activity = Instant::now();
+                self.network.metrics.received_bytes.inc_by(bytes as u64);
+                Ok(())
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.input.release_unused();
+                Ok(())
+            }
+            Err(error) => Err(End::Io(error)),
+        }
+    }
+
+    fn write(&mut self) -> Result<(), End> {
+        if self.output.is_empty() {
+            return Ok(());
+        }
+        let written = self.output.write_to(&self.stream)?;
+        if written > 0 {
+            self.last_activity = Instant::now();
+            self.network.metrics.sent_bytes.inc_by(written as u64);
+        }
+        Ok(())
+    }
+
+    /// Begins every request that is there and may begin.
+    fn take_frames(&mut self) -> Result<(), End> {
+        while self.may_begin() {
+            match self.input.step()? {
+                Step::NeedBytes => break,
+                Step::NeedGrant(length) => self.ask_for_share(length),
+                Step::Frame(frame) => {
+                    self.frame_since = None;
+                    self.begin(frame)?;
+                }
+            }
+        }
+        self.note_back_pressure();
+        Ok(())
+    }
+
+    fn note_back_pressure(&mut self) {
+        let held_back = self.is_full();
+        if held_back && !self.held_back {
+            self.network.metrics.back_pressure.inc();
+        }
+        self.held_back = held_back;
+    }
+
+    fn ask_for_share(&mut self, length: usize) {
+        match self.network.budget.try_share(length) {
+            Some(share) => self.grant(share),
+            None => {
+                self.network.metrics.budget_waits.inc();
+                self.awaited_share = Some(Box::pin(self.network.budget.clone().share(length)));
+            }
+        }
+    }
+
+    fn grant(&mut self, share: BudgetShare) {
+        self.share = Some(share);
+        self.input.grant();
+    }
+
+    /// Hands one request to its handler.
+    fn begin(&mut self, mut frame: Bytes) -> Result<(), End> {
+        let request_bytes = frame.len();
+        let Some(share) = self.share.take() else {
+            return Err(End::Shutdown);
+        };
+        let header = decode_request_header(&mut frame).map_err(CloseReason::Header)?;
+        self.context.api_key = header.api_key;
+        self.context.version = header.api_version;
+        self.context.correlation_id = header.correlation_id;
+        self.context.received_ms = self.network.clock.wall_ms();
+        let client_id = header.client_id.filter(|id| !id.is_empty());
+        if self.context.client_id.as_deref() != client_id.as_deref() {
+            self.context.client_id = client_id.map(|id| Arc::from(id.as_str()));
+        }
+        self.check_served()?;
+        self.network.metrics.request(self.context.api_key);
+        let (frame, exclusive) = match self.network.handler.handle(&self.context, frame) {
+            Handled::Now(frame) if self.replies.is_empty() => return self.answer(frame),
+            Handled::Now(frame) => (futures_util::future::ready(frame).boxed(), false),
+            Handled::Later(frame) => (frame, false),
+            Handled::Exclusive(frame) => (frame, true),
+            Handled::NoReply => return Ok(()),
+            Handled::Close(reason) => return Err(reason.into()),
+        };
+        self.in_flight_bytes += request_bytes;
+        self.exclusive = exclusive;
+        self.network.metrics.requests_in_flight.inc();
+        self.replies.push_back(
+            async move {
+                Reply {
+                    frame: frame.await,
+                    request_bytes,
+                    exclusive,
+                    _share: share,
+                }
+            }
+            .boxed(),
+        );
+        Ok(())
+    }
+
+    /// ApiVersions answers every version; anything else only what it is served at.
+    fn check_served(&self) -> Result<(), CloseReason> {
+        let (api_key, version) = (self.context.api_key, self.context.version);
+        let served = api_key
+            .served_versions()
+            .is_some_and(|versions| versions.contains(&version));
+        if served || api_key == ApiKey::ApiVersions {
+            Ok(())
+        } else {
+            Err(CloseReason::NotServed { api_key, version })
+        }
+    }
+
+    fn answer(&mut self, frame: ResponseFrame) -> Result<(), End> {
+        self.output.push(frame.0?);
+        Ok(())
+    }
+
+    /// Takes the answer of the oldest request.
+    fn finish(&mut self, reply: Reply) {
+        self.in_flight_bytes = self.in_flight_bytes.saturating_sub(reply.request_bytes);
+        self.network.metrics.requests_in_flight.dec();
+        if reply.exclusive {
+            self.exclusive = false;
+        }
+        if let Err(end) = self.answer(reply.frame) {
+            self.close(end);
+        }
+    }
+
+    /// No request begins from here on; answers that are under way are still written.
+    fn close(&mut self, end: End) {
+        if self.closing.is_none() {
+            self.closing = Some(end);
+        }
+    }
+
+    fn drain(&mut self) {
+        let until = Instant::now() + self.network.settings.drain_timeout;
+        self.drain_until = Some(until);
+        self.timer.as_mut().reset(until);
+    }
+
+    fn finish_if_done(&mut self) -> Result<(), End> {
+        if !self.replies.is_empty() || !self.output.is_empty() {
+            return Ok(());
+        }
+        if let Some(end) = self.closing.take() {
+            return Err(end);
+        }
+        if self.drain_until.is_some() {
+            Err(End::Shutdown)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Starts the clock of a frame that has begun, and stops it while the connection is not read on purpose.
+    fn watch_frame(&mut self) {
+        if !self.may_begin() || self.input.begun_bytes().is_none() {
+            self.frame_since = None;
+        } else if self.frame_since.is_none() {
+            let now = Instant::now();
+            self.frame_since = Some(now);
+            let due = now + self.network.settings.frame_timeout;
+            if due < self.timer.deadline() {
+                self.timer.as_mut().reset(due);
+            }
+        }
+    }
+
+    fn check_deadlines(&mut self) -> Result<(), End> {
+        let now = Instant::now();
+        if self.drain_until.is_some_and(|until| now >= until) {
+            return Err(End::Shutdown);
+        }
+        let mut next = self.drain_until.unwrap_or(now + NEVER);
+        if let Some(idle) = self.network.settings.idle_timeout {
+            // A connection whose request waits is not idle, however long that takes.
+            let idle_since = if self.replies.is_empty() {
+                self.last_activity
+            } else {
+                now
+            };
+            if now >= idle_since + idle {
+                return Err(End::Idle(idle));
+            }
+            next = next.min(idle_since + idle);
+        }
+        if let (Some(since), Some(bytes)) = (self.frame_since, self.input.begun_bytes()) {
+            let earned = Duration::from_secs(bytes as u64 / MIN_FRAME_BYTES_PER_SECOND);
+            let due = since + self.network.settings.frame_timeout + earned;
+            if now >= due {
+                return Err(End::SlowFrame);
+            }
+            next = next.min(due);
+        }
+        self.timer.as_mut().reset(next);
+        Ok(())
+    }
+}
+
+/// The awaited share; never ready where none is awaited.
+async fn poll_share(awaited: &mut Option<BoxFuture<'static, BudgetShare>>) -> BudgetShare {
+    match awaited {
+        Some(share) => share.await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,57 @@
+//! What all listeners and connections of a node share: the handler, the bounds, the counters, the clock.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::limits::{ConnectionLimits, RequestBudget};
+use super::metrics::NetworkMetrics;
+use super::peer_log::PeerLog;
+use super::settings::ConnectionSettings;
+use crate::clock::Clock;
+use crate::request::RequestHandler;
+
+/// What all listeners and connections of a node share.
+pub struct Network {
+    pub(super) handler: Arc<dyn RequestHandler>,
+    pub(super) settings: ConnectionSettings,
+    pub(super) limits: Arc<ConnectionLimits>,
+    pub(super) budget: RequestBudget,
+    pub(super) metrics: NetworkMetrics,
+    pub(super) clock: Clock,
+    peer_log: PeerLog,
+    next_connection_id: AtomicU64,
+}
+
+impl Network {
+    /// Puts the parts together.
+    pub fn new(
+        handler: Arc<dyn RequestHandler>,
+        settings: ConnectionSettings,
+        limits: Arc<ConnectionLimits>,
+        budget: RequestBudget,
+        metrics: NetworkMetrics,
+        clock: Clock,
+    ) -> Arc<Network> {
+        Arc::new(Network {
+            handler,
+            settings,
+            limits,
+            budget,
+            metrics,
+            clock,
+            peer_log: PeerLog::default(),
+            next_connection_id: AtomicU64::new(1),
+        })
+    }
+
+    /// A number that no other connection of the process has.
+    pub(super) fn next_connection_id(&self) -> u64 {
+        self.next_connection_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Whether a line about `peer` is due in the log.
+    pub(super) fn is_line_due(&self, peer: IpAddr) -> bool {
+        self.peer_log.is_due(peer, self.clock.monotonic())
+    }
+}

@@ -1,0 +1,176 @@
+//! A listener: opens its port, lets connections in, and ends them when the node stops.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tracing::{debug, error, info, warn};
+
+use super::connection::{Connection, End};
+use super::environment::Network;
+use super::limits::Admission;
+use super::settings::{CongestionControl, ListenerSettings};
+
+/// After a failure to accept (no file descriptor is free, as a rule) the next attempt comes after this.
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
+
+/// A listener whose port is open: clients can connect, and are served once [`BoundListener::serve`] runs.
+pub struct BoundListener {
+    settings: ListenerSettings,
+    listener: TcpListener,
+    local_addr: SocketAddr,
+}
+
+impl BoundListener {
+    /// Opens the port.
+    ///
+    /// # Errors
+    /// The system's, where the port is taken or the address is not this machine's.
+    pub fn bind(settings: ListenerSettings) -> io::Result<BoundListener> {
+        let address = settings.address;
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_reuse_address(true)?;
+        socket.set_nonblocking(true)?;
+        // Accepted sockets inherit both; set before listening, they decide the window that is offered.
+        if let Some(bytes) = settings.socket.send_buffer_bytes {
+            socket.set_send_buffer_size(bytes)?;
+        }
+        if let Some(bytes) = settings.socket.receive_buffer_bytes {
+            socket.set_recv_buffer_size(bytes)?;
+        }
+        let inherited = match &settings.socket.congestion_control {
+            CongestionControl::Everyone(name) => Some(name),
+            CongestionControl::Loopback(name) if address.ip().is_loopback() => Some(name),
+            CongestionControl::Loopback(_) | CongestionControl::Kernel => None,
+        };
+        if let Some(name) = inherited
+            && let Err(error) = socket.set_tcp_congestion(name.as_bytes())
+        {
+            warn!(listener = %settings.name, %error, "could not choose the congestion control {name}");
+        }
+        socket.bind(&address.into())?;
+        socket.listen(settings.socket.backlog)?;
+        let listener = TcpListener::from_std(socket.into())?;
+        let local_addr = listener.local_addr()?;
+        Ok(BoundListener {
+            settings,
+            listener,
+            local_addr,
+        })
+    }
+
+    /// Where it listens; with the port that the system chose.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// Serves connections until `shutdown` becomes true and the last connection has ended: at once where nothing is in
+    /// flight, after the drain timeout at the latest.
+    pub async fn serve(self, network: Arc<Network>, mut shutdown: watch::Receiver<bool>) {
+        let mut connections = JoinSet::new();
+        let inherited = shutdown.clone();
+        loop {
+            tokio::select! {
+                biased;
+                _ = shutdown.wait_for(|stop| *stop) => break,
+                Some(ended) = connections.join_next(), if !connections.is_empty() => {
+                    if let Err(failure) = ended {
+                        error!(listener = %self.settings.name, %failure, "a connection's task failed");
+                    }
+                }
+                accepted = self.accept(&network) => {
+                    let Some((stream, peer, admission)) = accepted else { continue };
+                    if let Some(connection) = self.open(stream, peer, &network, &inherited) {
+                        connections.spawn(serve_one(connection, peer, admission, Arc::clone(&network)));
+                    }
+                }
+            }
+        }
+        drop(self.listener);
+        while connections.join_next().await.is_some() {}
+    }
+
+    /// The next connection that may come in; `None` where one may not, or accepting failed.
+    async fn accept(&self, network: &Network) -> Option<(TcpStream, SocketAddr, Admission)> {
+        let place = network.limits.place().await?;
+        let (stream, peer) = match self.listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                network.metrics.accept_errors.inc();
+                warn!(listener = %self.settings.name, %error, "could not accept a connection");
+                tokio::time::sleep(ACCEPT_BACKOFF).await;
+                return None;
+            }
+        };
+        let Some(admission) = network.limits.admit(peer.ip(), place) else {
+            network.metrics.refused_per_ip.inc();
+            if network.is_line_due(peer.ip()) {
+                info!(listener = %self.settings.name, %peer, "refused a connection: max.connections.per.ip");
+            }
+            return None;
+        };
+        Some((stream, peer, admission))
+    }
+
+    fn open(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        network: &Arc<Network>,
+        shutdown: &watch::Receiver<bool>,
+    ) -> Option<Connection> {
+        self.set_options(&stream, peer);
+        let id = network.next_connection_id();
+        let name = Arc::clone(&self.settings.name);
+        match Connection::new(stream, peer, name, id, Arc::clone(network), shutdown.clone()) {
+            Ok(connection) => Some(connection),
+            Err(error) => {
+                debug!(listener = %self.settings.name, %peer, %error, "a connection was gone before it began");
+                None
+            }
+        }
+    }
+
+    /// A connection works without these; a failure is no reason to refuse it.
+    fn set_options(&self, stream: &TcpStream, peer: SocketAddr) {
+        if let Err(error) = stream.set_nodelay(true) {
+            debug!(%peer, %error, "could not set TCP_NODELAY");
+        }
+        let local = self.local_addr.ip().is_loopback();
+        if let CongestionControl::Loopback(name) = &self.settings.socket.congestion_control
+            && !local
+            && peer.ip().to_canonical().is_loopback()
+            && let Err(error) = SockRef::from(stream).set_tcp_congestion(name.as_bytes())
+        {
+            debug!(%peer, %error, "could not choose the congestion control {name}");
+        }
+    }
+}
+
+async fn serve_one(connection: Connection, peer: SocketAddr, admission: Admission, network: Arc<Network>) {
+    network.metrics.accepted.inc();
+    network.metrics.connections.inc();
+    let end = connection.run().await;
+    network.metrics.connections.dec();
+    network.metrics.closed.with_label_values(&[end.label()]).inc();
+    report(&end, peer, &network);
+    drop(admission);
+}
+
+/// Says why a connection ended, where somebody may want to know.
+fn report(end: &End, peer: SocketAddr, network: &Network) {
+    match end {
+        End::Peer | End::Idle(_) | End::Shutdown | End::Io(_) => debug!(%peer, "closed a connection: {end}"),
+        End::Encode(_) => error!(%peer, "closed a connection: {end}"),
+        End::Frame(_) | End::Request(_) | End::SlowFrame => {
+            if network.is_line_due(peer.ip()) {
+                info!(%peer, "closed a connection: {end}");
+            }
+        }
+    }
+}

@@ -1,0 +1,377 @@
+//! Connections over loopback sockets, with a handler that does what the request's body says.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use prometheus::Registry;
+use protocol_compat::ApiKey;
+use protocol_compat::messages::HeartbeatResponse;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::*;
+use crate::clock::Clock;
+use crate::request::{CloseReason, Handled, RequestContext, RequestHandler};
+
+/// Answers by the first byte of the body: `n`ow, `l`ater or e`x`clusively once the gate of its correlation id is open,
+/// `q`uietly, `c`lose; the answer's error code is 9.
+struct Scripted {
+    gates: watch::Sender<BTreeSet<i32>>,
+    begun: watch::Sender<Vec<i32>>,
+}
+
+impl RequestHandler for Scripted {
+    fn handle(&self, context: &RequestContext, body: Bytes) -> Handled {
+        self.begun.send_modify(|begun| begun.push(context.correlation_id));
+        let answer = HeartbeatResponse::default().with_error_code(9);
+        let mut gates = self.gates.subscribe();
+        let owned = context.clone();
+        let waiting = async move {
+            gates
+                .wait_for(|open| open.contains(&owned.correlation_id))
+                .await
+                .expect("the test holds the gates");
+            owned.respond(&answer)
+        };
+        match body.first() {
+            Some(b'l') => Handled::Later(Box::pin(waiting)),
+            Some(b'x') => Handled::Exclusive(Box::pin(waiting)),
+            Some(b'q') => Handled::NoReply,
+            Some(b'c') => Handled::Close(CloseReason::FailedWithoutReply),
+            _ => Handled::Now(context.respond(&HeartbeatResponse::default().with_error_code(9))),
+        }
+    }
+}
+
+struct Node {
+    address: std::net::SocketAddr,
+    handler: Arc<Scripted>,
+    metrics: NetworkMetrics,
+    stop: watch::Sender<bool>,
+    served: JoinHandle<()>,
+}
+
+impl Node {
+    fn start(change: impl FnOnce(&mut ConnectionSettings)) -> Node {
+        Node::limited(
+            change,
+            RequestBudget::unbounded(),
+            ConnectionLimits::new(100, 100, HashMap::new()),
+        )
+    }
+
+    fn limited(
+        change: impl FnOnce(&mut ConnectionSettings),
+        budget: RequestBudget,
+        limits: Arc<ConnectionLimits>,
+    ) -> Node {
+        let mut settings = ConnectionSettings::new(1 << 20, None);
+        change(&mut settings);
+        let handler = Arc::new(Scripted {
+            gates: watch::Sender::default(),
+            begun: watch::Sender::default(),
+        });
+        let metrics = NetworkMetrics::new(&Registry::new()).unwrap();
+        let network = Network::new(
+            handler.clone(),
+            settings,
+            limits,
+            budget,
+            metrics.clone(),
+            Clock::real(),
+        );
+        let listener = BoundListener::bind(ListenerSettings {
+            name: Arc::from("PLAINTEXT"),
+            address: "127.0.0.1:0".parse().unwrap(),
+            socket: SocketSettings {
+                send_buffer_bytes: Some(100 << 10),
+                receive_buffer_bytes: Some(100 << 10),
+                backlog: 50,
+                congestion_control: CongestionControl::Loopback("reno".to_owned()),
+            },
+        })
+        .unwrap();
+        let stop = watch::Sender::new(false);
+        let address = listener.local_addr();
+        let served = tokio::spawn(listener.serve(network, stop.subscribe()));
+        Node {
+            address,
+            handler,
+            metrics,
+            stop,
+            served,
+        }
+    }
+
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.unwrap()
+    }
+
+    fn open_gate(&self, correlation_id: i32) {
+        self.handler.gates.send_modify(|gates| {
+            gates.insert(correlation_id);
+        });
+    }
+
+    async fn wait_until_begun(&self, count: usize) -> Vec<i32> {
+        let mut begun = self.handler.begun.subscribe();
+        begun
+            .wait_for(|begun| begun.len() >= count)
+            .await
+            .unwrap()
+            .clone()
+    }
+
+    fn closed(&self, reason: &str) -> u64 {
+        self.metrics.closed.with_label_values(&[reason]).get()
+    }
+}
+
+fn request(correlation_id: i32, body: &[u8]) -> Vec<u8> {
+    let mut frame = Vec::new();
+    frame.extend(ApiKey::Heartbeat.code().to_be_bytes());
+    frame.extend([0, 0]);
+    frame.extend(correlation_id.to_be_bytes());
+    frame.extend([0, 2, b'm', b'e']);
+    frame.extend(body);
+    let mut bytes = i32::try_from(frame.len()).unwrap().to_be_bytes().to_vec();
+    bytes.extend(frame);
+    bytes
+}
+
+async fn answer(stream: &mut TcpStream) -> i32 {
+    let length = stream.read_i32().await.unwrap();
+    assert_eq!(length, 6);
+    let correlation_id = stream.read_i32().await.unwrap();
+    assert_eq!(stream.read_i16().await.unwrap(), 9);
+    correlation_id
+}
+
+/// Reads until the node closes; a reset counts as closed.
+async fn until_closed(stream: &mut TcpStream) -> Vec<u8> {
+    let mut rest = Vec::new();
+    let _end = stream.read_to_end(&mut rest).await;
+    rest
+}
+
+#[tokio::test]
+async fn answers_leave_in_the_order_of_requests_though_they_are_ready_in_another() {
+    let node = Node::start(|_| {});
+    let mut stream = node.connect().await;
+    let requests = [
+        request(1, b"l"),
+        request(2, b"l"),
+        request(3, b"n"),
+        request(4, b"q"),
+        request(5, b"n"),
+    ];
+    stream.write_all(&requests.concat()).await.unwrap();
+    assert_eq!(node.wait_until_begun(5).await, [1, 2, 3, 4, 5]);
+    node.open_gate(2);
+    assert_eq!(node.metrics.requests_in_flight.get(), 4);
+    node.open_gate(1);
+    for expected in [1, 2, 3, 5] {
+        assert_eq!(answer(&mut stream).await, expected);
+    }
+}
+
+#[tokio::test]
+async fn the_next_request_waits_for_an_exclusive_one() {
+    let node = Node::start(|_| {});
+    let mut stream = node.connect().await;
+    stream
+        .write_all(&[request(1, b"x"), request(2, b"n")].concat())
+        .await
+        .unwrap();
+    assert_eq!(node.wait_until_begun(1).await, [1]);
+    // Another connection is not held up, and its answer is a moment later than the second request would have been.
+    let mut other = node.connect().await;
+    other.write_all(&request(7, b"n")).await.unwrap();
+    assert_eq!(answer(&mut other).await, 7);
+    assert_eq!(*node.handler.begun.borrow(), [1, 7]);
+    node.open_gate(1);
+    assert_eq!(answer(&mut stream).await, 1);
+    assert_eq!(answer(&mut stream).await, 2);
+}
+
+#[tokio::test]
+async fn a_connection_with_too_much_in_flight_is_not_read() {
+    let node = Node::start(|settings| settings.max_in_flight_requests = 2);
+    let mut stream = node.connect().await;
+    let requests: Vec<u8> = (1..=5).flat_map(|id| request(id, b"l")).collect();
+    stream.write_all(&requests).await.unwrap();
+    assert_eq!(node.wait_until_begun(2).await, [1, 2]);
+    let mut other = node.connect().await;
+    other.write_all(&request(100, b"n")).await.unwrap();
+    assert_eq!(answer(&mut other).await, 100);
+    assert_eq!(*node.handler.begun.borrow(), [1, 2, 100]);
+    assert_eq!(node.metrics.back_pressure.get(), 1);
+    (1..=5).for_each(|id| node.open_gate(id));
+    for expected in 1..=5 {
+        assert_eq!(answer(&mut stream).await, expected);
+    }
+}
+
+#[tokio::test]
+async fn bytes_in_flight_are_bounded_too() {
+    let node = Node::start(|settings| settings.max_in_flight_bytes = 1000);
+    let mut stream = node.connect().await;
+    let large = [&b"l"[..], &[0; 1000]].concat();
+    stream
+        .write_all(&[request(1, &large), request(2, &large)].concat())
+        .await
+        .unwrap();
+    assert_eq!(node.wait_until_begun(1).await, [1]);
+    node.open_gate(1);
+    assert_eq!(answer(&mut stream).await, 1);
+    assert_eq!(node.wait_until_begun(2).await, [1, 2]);
+}
+
+#[tokio::test]
+async fn a_request_waits_for_the_budget_of_the_node() {
+    let limits = ConnectionLimits::new(100, 100, HashMap::new());
+    let node = Node::limited(|_| {}, RequestBudget::bytes(40), limits);
+    let (mut first, mut second) = (node.connect().await, node.connect().await);
+    first.write_all(&request(1, &[b'l'; 20])).await.unwrap();
+    node.wait_until_begun(1).await;
+    // Larger than the whole budget: it gets all of it, after the first has given its share back.
+    second.write_all(&request(2, &[b'n'; 500])).await.unwrap();
+    first.write_all(&request(3, b"n")).await.unwrap();
+    node.open_gate(1);
+    assert_eq!(answer(&mut first).await, 1);
+    assert_eq!(answer(&mut second).await, 2);
+    assert_eq!(answer(&mut first).await, 3);
+}
+
+#[tokio::test]
+async fn bytes_that_are_no_request_close_the_connection_and_nobody_elses() {
+    let node = Node::start(|_| {});
+    let mut healthy = node.connect().await;
+    let cases: [(&[u8], &str); 7] = [
+        (b"GET / HTTP/1.1\r\n\r\n", "invalid_frame"),
+        (&[0xff, 0xff, 0xff, 0xff], "invalid_frame"),
+        (&[0, 0x10, 0, 1, 0, 12], "invalid_frame"),
+        (&[0, 0, 0, 1, 9], "invalid_header"),
+        (&[0, 0, 0, 0], "invalid_header"),
+        // ControlledShutdown is gone since Kafka 4.
+        (
+            &[0, 0, 0, 10, 0, 7, 0, 0, 0, 0, 0, 1, 0xff, 0xff],
+            "invalid_header",
+        ),
+        // Heartbeat version 99.
+        (
+            &[0, 0, 0, 11, 0, 12, 0, 99, 0, 0, 0, 1, 0xff, 0xff, 0],
+            "not_served",
+        ),
+    ];
+    for (bytes, reason) in cases {
+        let before = node.closed(reason);
+        let mut stream = node.connect().await;
+        stream.write_all(bytes).await.unwrap();
+        assert!(until_closed(&mut stream).await.is_empty(), "{bytes:?}");
+        assert_eq!(node.closed(reason), before + 1, "{bytes:?}");
+    }
+    healthy.write_all(&request(1, b"n")).await.unwrap();
+    assert_eq!(answer(&mut healthy).await, 1);
+}
+
+#[tokio::test]
+async fn answers_before_a_bad_request_are_still_written() {
+    let node = Node::start(|_| {});
+    let mut stream = node.connect().await;
+    stream
+        .write_all(&[request(1, b"l"), request(2, b"c"), request(3, b"n")].concat())
+        .await
+        .unwrap();
+    assert_eq!(node.wait_until_begun(2).await, [1, 2]);
+    node.open_gate(1);
+    assert_eq!(answer(&mut stream).await, 1);
+    assert!(until_closed(&mut stream).await.is_empty());
+    assert_eq!(*node.handler.begun.borrow(), [1, 2]);
+    assert_eq!(node.closed("failed_without_reply"), 1);
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_closed_and_one_whose_request_waits_is_not() {
+    let node = Node::start(|settings| settings.idle_timeout = Some(Duration::from_millis(40)));
+    let (mut idle, mut waiting) = (node.connect().await, node.connect().await);
+    waiting.write_all(&request(1, b"l")).await.unwrap();
+    node.wait_until_begun(1).await;
+    assert!(until_closed(&mut idle).await.is_empty());
+    assert_eq!(node.closed("idle"), 1);
+    node.open_gate(1);
+    assert_eq!(answer(&mut waiting).await, 1);
+}
+
+#[tokio::test]
+async fn half_a_frame_has_a_deadline() {
+    let node = Node::start(|settings| settings.frame_timeout = Duration::from_millis(40));
+    let whole = request(1, b"n");
+    for cut in [1, 5, 10] {
+        let mut stream = node.connect().await;
+        stream.write_all(&whole[..cut]).await.unwrap();
+        assert!(until_closed(&mut stream).await.is_empty());
+    }
+    assert_eq!(node.closed("slow_frame"), 3);
+}
+
+#[tokio::test]
+async fn an_address_has_only_so_many_connections() {
+    let limits = ConnectionLimits::new(100, 1, HashMap::new());
+    let node = Node::limited(|_| {}, RequestBudget::unbounded(), limits);
+    let mut first = node.connect().await;
+    first.write_all(&request(1, b"n")).await.unwrap();
+    assert_eq!(answer(&mut first).await, 1);
+    let mut second = node.connect().await;
+    assert!(until_closed(&mut second).await.is_empty());
+    assert_eq!(node.metrics.refused_per_ip.get(), 1);
+}
+
+#[tokio::test]
+async fn a_stop_lets_answers_leave_and_takes_no_request() {
+    let node = Node::start(|_| {});
+    let (mut idle, mut waiting) = (node.connect().await, node.connect().await);
+    waiting.write_all(&request(1, b"l")).await.unwrap();
+    node.wait_until_begun(1).await;
+    node.stop.send_replace(true);
+    assert!(until_closed(&mut idle).await.is_empty());
+    node.open_gate(1);
+    assert_eq!(answer(&mut waiting).await, 1);
+    assert!(until_closed(&mut waiting).await.is_empty());
+    node.served.await.unwrap();
+    assert!(TcpStream::connect(node.address).await.is_err());
+    assert_eq!(node.metrics.connections.get(), 0);
+}
+
+#[tokio::test]
+async fn a_stop_does_not_wait_for_answers_that_do_not_come() {
+    let node = Node::start(|settings| settings.drain_timeout = Duration::from_millis(20));
+    let mut waiting = node.connect().await;
+    waiting.write_all(&request(1, b"l")).await.unwrap();
+    node.wait_until_begun(1).await;
+    node.stop.send_replace(true);
+    node.served.await.unwrap();
+    assert_eq!(node.metrics.requests_in_flight.get(), 0);
+}
+
+#[tokio::test]
+async fn a_large_answer_reaches_a_slow_reader_whole() {
+    let node = Node::start(|settings| settings.max_in_flight_bytes = 64 << 10);
+    let mut stream = node.connect().await;
+    let requests: Vec<u8> = (0..2000).flat_map(|id| request(id, b"n")).collect();
+    let (mut read, mut write) = stream.split();
+    let send = async { write.write_all(&requests).await.unwrap() };
+    let receive = async {
+        let mut all = vec![0; 2000 * 10];
+        read.read_exact(&mut all).await.unwrap();
+        all
+    };
+    let ((), all) = tokio::join!(send, receive);
+    for (id, frame) in (0i32..).zip(all.chunks(10)) {
+        assert_eq!(frame[4..8], id.to_be_bytes());
+    }
+}
