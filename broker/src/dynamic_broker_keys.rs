@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use metadata::configs::{InvalidConfig, TOPIC_KEYS, parse_value};
+use metadata::configs::{ConfigKey, InvalidConfig, TOPIC_KEYS};
 
 use crate::config::table::{self, KeyRow, Standing, Update};
 
@@ -47,14 +47,16 @@ pub fn validate_dynamic_configs(configs: &BTreeMap<String, String>, per_broker: 
     Ok(())
 }
 
+/// A dynamic key takes what the topic key takes that it gives the default to.
 fn check_value(row: &KeyRow, value: &str) -> Result<(), InvalidConfig> {
-    parse_value(row.name, row.key_type, value)?;
-    row.check(value).map_err(|wanted| {
-        InvalidConfig(format!(
-            "Invalid value {value} for configuration {}: Value {wanted}",
-            row.name
-        ))
-    })
+    let gives_default_to = TOPIC_KEYS
+        .iter()
+        .find(|topic| topic.synonyms.iter().any(|s| s.name == row.name));
+    let key = gives_default_to.map(|topic| ConfigKey {
+        name: row.name,
+        ..*topic
+    });
+    key.map_or(Ok(()), |key| key.parse(value).map(drop))
 }
 
 #[cfg(test)]
@@ -83,6 +85,11 @@ mod tests {
             refusal(&[("log.retention.ms", "x")]),
             Some("Invalid value x for configuration log.retention.ms: Not a number of type LONG".into())
         );
-        assert!(refusal(&[("log.segment.bytes", "5")]).is_some());
+        assert_eq!(
+            refusal(&[("log.segment.bytes", "3")]),
+            Some(
+                "Invalid value 3 for configuration log.segment.bytes: Value must be at least 1048576".into()
+            )
+        );
     }
 }

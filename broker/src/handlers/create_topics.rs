@@ -86,6 +86,7 @@ fn created(name: StrBytes, topic: CreatedTopic) -> CreatableTopicResult {
     });
     CreatableTopicResult::default()
         .with_name(name.into())
+        .with_error_message(None)
         .with_topic_id(topic.id.0)
         .with_num_partitions(topic.num_partitions)
         .with_replication_factor(topic.replication_factor)

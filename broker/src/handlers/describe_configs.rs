@@ -119,5 +119,6 @@ fn result(
 fn refused(resource: &DescribeConfigsResource, (code, message): Refusal) -> DescribeConfigsResult {
     result(resource, Vec::new())
         .with_error_code(code.code())
-        .with_error_message(message.map(StrBytes::from_string))
+        // Where Kafka says nothing the text is empty, not null.
+        .with_error_message(Some(StrBytes::from_string(message.unwrap_or_default())))
 }

@@ -3,6 +3,8 @@
 //! A handler is given the services it uses and nothing else. An API that is not served is answered as Kafka answers an
 //! API that is switched off: the connection is closed. Nothing here knows a socket.
 
+#[cfg(test)]
+mod admin_tests;
 pub mod alter_configs;
 pub mod api_versions;
 pub mod authorized_operations;

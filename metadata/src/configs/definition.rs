@@ -3,6 +3,7 @@
 //! Reads and refuses values as Kafka's `ConfigDef` does, wording included, since clients show the message to people.
 //! Which keys exist is the business of `topic_keys` here and of the broker's own table.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// The type of a key (`ConfigDef.Type`).
@@ -125,7 +126,7 @@ pub enum Validator {
     BetweenOr(i64, i64, i64),
     /// One of these texts.
     OneOf(&'static [&'static str]),
-    /// A list of these texts without repetition, or an empty list.
+    /// A list of these texts, or an empty list; repeated ones count once.
     ListOf(&'static [&'static str]),
     /// `*`, or partition and broker pairs such as `0:1,1:1`.
     ThrottledReplicas,
@@ -190,11 +191,6 @@ fn list_of(name: &str, value: &ConfigValue, known: &[&str]) -> Result<(), Invali
     let ConfigValue::List(values) = value else {
         return one_of(name, &value.to_text(), known);
     };
-    let distinct: std::collections::BTreeSet<&String> = values.iter().collect();
-    if distinct.len() != values.len() {
-        let why = format!("Configuration '{name}' values must not be duplicated.");
-        return Err(InvalidConfig(why));
-    }
     for value in values {
         if value.is_empty() {
             let why = format!("Configuration '{name}' values must not be empty.");
@@ -318,9 +314,21 @@ impl ConfigKey {
     /// # Errors
     /// [`InvalidConfig`] with Kafka's wording.
     pub fn parse(&self, raw: &str) -> Result<ConfigValue, InvalidConfig> {
-        let value = parse_value(self.name, self.kind, raw)?;
+        let value = self.without_repetition(parse_value(self.name, self.kind, raw)?);
         self.validator.check(self.name, &value)?;
         Ok(value)
+    }
+
+    /// Kafka drops repeated values from lists of known values (KIP-1161) and keeps the order of the others.
+    fn without_repetition(&self, value: ConfigValue) -> ConfigValue {
+        match (self.validator, value) {
+            (Validator::ListOf(_), ConfigValue::List(values)) => {
+                let mut seen = BTreeSet::new();
+                let first = values.into_iter().filter(|value| seen.insert(value.clone()));
+                ConfigValue::List(first.collect())
+            }
+            (_, value) => value,
+        }
     }
 }
 
@@ -369,8 +377,8 @@ mod tests {
         );
         assert_eq!(key.parse(""), Ok(ConfigValue::List(vec![])));
         assert_eq!(
-            refusal(&key, "delete,delete"),
-            "Configuration 'cleanup.policy' values must not be duplicated."
+            key.parse("delete,compact,delete").map(|v| v.to_text()),
+            Ok("delete,compact".into())
         );
         assert_eq!(
             refusal(&key, "delete,"),

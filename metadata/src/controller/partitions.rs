@@ -114,10 +114,12 @@ impl Controller {
         ids: &mut dyn IdSource,
         wanted: &CreatePartitionsTopic,
     ) -> Result<Vec<MetadataRecord>, ApiError> {
-        let topic = self.image.topics.by_name(&wanted.name).ok_or_else(|| {
-            let message = "This server does not host this topic-partition.";
-            ApiError::new(ErrorCode::UnknownTopicOrPartition, message)
-        })?;
+        // Kafka gives no sentence here.
+        let unknown = ApiError {
+            code: ErrorCode::UnknownTopicOrPartition,
+            message: None,
+        };
+        let topic = self.image.topics.by_name(&wanted.name).ok_or(unknown)?;
         let first = i32::try_from(topic.partition_count()).unwrap_or(i32::MAX);
         let additional = additional_partitions(topic, first, wanted)?;
         let replication_factor = topic

@@ -27,11 +27,13 @@ pub fn place(
         return refuse("Invalid replication factor 0: the replication factor must be positive.".to_owned());
     }
     if brokers.iter().all(|broker| broker.fenced) {
-        return refuse("All brokers are currently fenced.".to_owned());
+        return refuse(
+            "All brokers are currently fenced, or have all their log directories cordoned.".to_owned(),
+        );
     }
     if replication_factor > registered {
         return refuse(format!(
-            "The target replication factor of {replication_factor} cannot be reached because only {registered} broker(s) are registered."
+            "The target replication factor of {replication_factor} cannot be reached because only {registered} broker(s) are registered or some brokers have all their log directories cordoned."
         ));
     }
     let unfenced = rack_alternated(brokers, false);
@@ -160,12 +162,12 @@ mod tests {
         assert_eq!(
             refusal(&brokers(1, 0, &[]), 3).as_deref(),
             Some(
-                "The target replication factor of 3 cannot be reached because only 1 broker(s) are registered."
+                "The target replication factor of 3 cannot be reached because only 1 broker(s) are registered or some brokers have all their log directories cordoned."
             )
         );
         assert_eq!(
             refusal(&brokers(1, 0, &[0]), 1).as_deref(),
-            Some("All brokers are currently fenced.")
+            Some("All brokers are currently fenced, or have all their log directories cordoned.")
         );
     }
 }
