@@ -1,1 +1,10 @@
-//! What tests of the whole share.
+//! What tests of the whole share: a raw client with a codec of its own, a running node, and the differential suite.
+//!
+//! Nothing here leans on the broker's codec: a mistake there must not hide itself in the test that looks for it.
+
+pub mod codec;
+pub mod connection;
+pub mod differential;
+pub mod node;
+pub mod record_bytes;
+pub mod schema;

@@ -1,0 +1,112 @@
+//! A Cauce node as a process of its own, on a free port and in an empty directory.
+//!
+//! The node is the debug binary beside the running test. What it prints is kept in a file in its directory.
+
+use std::fs::{self, File};
+use std::io;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+const STARTING: Duration = Duration::from_secs(30);
+
+/// A running node; it is killed and its directory removed when this is dropped.
+pub struct Node {
+    process: Child,
+    /// Where clients connect.
+    pub address: SocketAddr,
+    /// Its directory.
+    pub directory: PathBuf,
+}
+
+impl Node {
+    /// Starts a node with these lines in its `server.properties` beside its address and directory.
+    pub fn start(name: &str, properties: &str) -> io::Result<Node> {
+        let address = free_address()?;
+        let directory = std::env::temp_dir().join(format!("cauce-{name}-{}", std::process::id()));
+        fs::create_dir_all(&directory)?;
+        let file = directory.join("server.properties");
+        let own = format!(
+            "node.id=1\nlisteners=PLAINTEXT://{address}\nlog.dirs={}\n",
+            directory.join("data").display()
+        );
+        fs::write(&file, format!("{properties}\n{own}"))?;
+        let output = File::create(directory.join("output"))?;
+        let process = Command::new(binary()?)
+            .arg(&file)
+            .current_dir(&directory)
+            .stdin(Stdio::null())
+            .stdout(output.try_clone()?)
+            .stderr(output)
+            .spawn()?;
+        let mut node = Node {
+            process,
+            address,
+            directory,
+        };
+        node.await_listener()?;
+        Ok(node)
+    }
+
+    /// Everything the node has printed.
+    pub fn output(&self) -> String {
+        fs::read_to_string(self.directory.join("output")).unwrap_or_default()
+    }
+
+    /// The kernel accepts as soon as the node listens, and refuses before.
+    fn await_listener(&mut self) -> io::Result<()> {
+        let deadline = Instant::now() + STARTING;
+        while TcpStream::connect(self.address).is_err() {
+            if let Some(status) = self.process.try_wait()? {
+                return Err(io::Error::other(format!(
+                    "the node ended with {status}:\n{}",
+                    self.output()
+                )));
+            }
+            if Instant::now() > deadline {
+                return Err(io::Error::other(format!(
+                    "the node does not listen:\n{}",
+                    self.output()
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let ended = self.process.kill().and_then(|()| self.process.wait());
+        let removed = fs::remove_dir_all(&self.directory);
+        if let Some(error) = ended.err().or(removed.err()) {
+            eprintln!(
+                "could not clean up after the node in {}: {error}",
+                self.directory.display()
+            );
+        }
+    }
+}
+
+/// A port that was free a moment ago.
+fn free_address() -> io::Result<SocketAddr> {
+    TcpListener::bind("127.0.0.1:0")?.local_addr()
+}
+
+/// `cauce` in the folder that holds this test's own folder: `target/debug/deps/test` stands beside `target/debug/cauce`.
+fn binary() -> io::Result<PathBuf> {
+    let test = std::env::current_exe()?;
+    let found = test
+        .ancestors()
+        .skip(1)
+        .take(2)
+        .map(|folder| folder.join("cauce"))
+        .find(|path| path.is_file());
+    found.ok_or_else(|| {
+        let folder = test.parent().unwrap_or(Path::new("."));
+        io::Error::other(format!(
+            "no cauce binary near {}: cargo build -p broker --bin cauce",
+            folder.display()
+        ))
+    })
+}
