@@ -18,11 +18,8 @@ use tracing::error;
 
 use super::GroupCoordinatorConfig;
 use super::offsets_topic::OffsetsPartition;
-use super::timer_task::TimerWake;
+use super::timer_task::{NO_DEADLINE, TimerWake};
 use crate::clock::Clock;
-
-/// No timer is set.
-pub(super) const NO_DEADLINE: i64 = i64::MAX;
 
 /// A loaded shard.
 pub(super) struct ShardRuntime {

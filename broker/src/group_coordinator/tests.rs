@@ -1,3 +1,5 @@
+//! The coordinator at work over `__consumer_offsets` in memory.
+
 use std::sync::Arc;
 use std::time::Duration;
 

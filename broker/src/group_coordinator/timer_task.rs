@@ -7,7 +7,9 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::GroupCoordinator;
-use super::shard_runtime::NO_DEADLINE;
+
+/// No timer is set.
+pub(super) const NO_DEADLINE: i64 = i64::MAX;
 
 /// Wakes the timer task when a deadline is set before the one it sleeps for.
 pub(super) struct TimerWake {

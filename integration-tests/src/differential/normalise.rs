@@ -114,6 +114,9 @@ impl Normaliser<'_> {
         if let Some((name, _)) = self.words.iter().find(|(_, value)| value == text) {
             return json!(format!("{{{name}}}"));
         }
+        if let Some(prefix) = before_random_id(text) {
+            return json!(format!("{prefix}<random>"));
+        }
         if IDS.contains(&field) && !text.is_empty() && text.chars().any(|c| c != '0') {
             return json!(format!("<{field}>"));
         }
@@ -139,6 +142,20 @@ impl Normaliser<'_> {
     }
 }
 
+/// What stands before a random id at the end of a member id: `client-1b4e28ba-2fa1-11d2-883f-0016d3cca427`.
+fn before_random_id(text: &str) -> Option<&str> {
+    let (prefix, id) = text.split_at_checked(text.len().checked_sub(36)?)?;
+    let hyphens = [8, 13, 18, 23];
+    let fits = |(at, byte): (usize, u8)| {
+        if hyphens.contains(&at) {
+            byte == b'-'
+        } else {
+            byte.is_ascii_hexdigit()
+        }
+    };
+    id.bytes().enumerate().all(fits).then_some(prefix)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -151,6 +168,13 @@ mod tests {
         let expected = json!({"ErrorMessage": "<text>", "ErrorCode": 3, "TopicId": "<TopicId>", "Name": "{own}-a",
             "Port": "<Port>", "LogAppendTimeMs": -1, "ProducerId": -1});
         assert_eq!(normalise("Metadata", &answer, &words, None), expected);
+    }
+
+    #[test]
+    fn a_random_member_id_keeps_what_stands_before_it() {
+        let answer = json!({"Leader": "me-1b4e28ba-2fa1-11d2-883f-0016d3cca427", "MemberId": "me"});
+        let expected = json!({"Leader": "me-<random>", "MemberId": "<MemberId>"});
+        assert_eq!(normalise("JoinGroup", &answer, &Vec::new(), None), expected);
     }
 
     #[test]

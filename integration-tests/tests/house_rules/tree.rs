@@ -30,8 +30,16 @@ pub struct SourceFile {
 }
 
 impl SourceFile {
-    /// The text up to the unit tests, without comments: what runs in production.
+    /// Whether the file holds tests only: `tests.rs`, or anything in a folder `tests`.
+    pub fn is_tests(&self) -> bool {
+        self.path.ends_with("/tests.rs") || self.path.contains("/tests/")
+    }
+
+    /// The text up to the unit tests, without comments: what runs in production. Nothing of a file of tests does.
     pub fn production_code(&self) -> String {
+        if self.is_tests() {
+            return String::new();
+        }
         without_comments(without_tests(&self.text))
     }
 }

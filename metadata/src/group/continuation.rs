@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use protocol_compat::ErrorCode;
 
-use super::classic::Member;
+use super::classic::member::Member;
 use super::hard_state::CoordinatorRecord;
 use super::request::{Reply, RequestToken};
 

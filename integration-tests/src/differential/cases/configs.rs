@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 
-use super::{every_version, topic, topic_with, with_step, with_topic};
+use super::{barrier, every_version, topic, topic_with, with_step, with_topic};
 use crate::differential::case::{Scenario, Step, call};
 
 const TOPIC: i8 = 2;
@@ -35,11 +35,14 @@ fn describe(resources: &[Value], synonyms: bool, documentation: bool) -> Value {
 }
 
 /// What the topic's keys are once a change has come through.
-fn then_described(keys: &[&str]) -> Step {
-    call(
-        "DescribeConfigs",
-        4,
-        describe(&[resource(TOPIC, "{own}-a", json!(keys))], true, false),
+fn then_described(keys: &[&str]) -> Vec<Step> {
+    with_step(
+        barrier(),
+        call(
+            "DescribeConfigs",
+            4,
+            describe(&[resource(TOPIC, "{own}-a", json!(keys))], true, false),
+        ),
     )
 }
 
@@ -143,7 +146,7 @@ fn altered() -> Vec<Scenario> {
                 v,
                 alter(&[own("retention.ms", json!("1234567"))], false),
             ));
-            steps.push(then_described(&["retention.ms", "retention.bytes"]));
+            steps.extend(then_described(&["retention.ms", "retention.bytes"]));
             steps
         },
     );
@@ -204,7 +207,7 @@ fn incrementally_altered() -> Vec<Scenario> {
         Scenario::new(API, every_version(API), name, move |v| {
             let mut steps = topic_with("{own}-a", 1, json!([{"Name": "retention.ms", "Value": "99"}]));
             steps.push(call(API, v, alter(&[own(&changes)], false)));
-            steps.push(then_described(keys));
+            steps.extend(then_described(keys));
             steps
         })
     };

@@ -63,10 +63,10 @@ fn broken_bodies(message: &'static Message) -> Vec<Scenario> {
             api,
             newest.clone(),
             "lengths beyond the frame, compact",
-            move |v| vec![raw(key, v, &huge_varint)],
+            move |v| vec![raw(key, v, &huge_varint).only_own()],
         ),
         Scenario::new(api, newest, "a varint without an end", move |v| {
-            vec![raw(key, v, &[0xff; 16])]
+            vec![raw(key, v, &[0xff; 16]).only_own()]
         }),
     ];
     let empty_is_valid = [
@@ -82,7 +82,7 @@ fn broken_bodies(message: &'static Message) -> Vec<Scenario> {
             api,
             every_version(api),
             "an empty body",
-            move |v| vec![raw(key, v, &[])],
+            move |v| vec![raw(key, v, &[]).only_own()],
         ));
     }
     let oldest = message.versions.first;
@@ -91,7 +91,7 @@ fn broken_bodies(message: &'static Message) -> Vec<Scenario> {
             api,
             oldest..=oldest,
             "counts beyond the frame",
-            move |v| vec![raw(key, v, &huge_count)],
+            move |v| vec![raw(key, v, &huge_count).only_own()],
         ));
     }
     list

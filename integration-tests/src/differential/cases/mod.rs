@@ -80,6 +80,12 @@ fn topic_with(name: &str, partitions: i32, configs: Value) -> Vec<Step> {
     ]
 }
 
+/// Waits until what was decided before has come through: a topic that is created now is led only after that.
+fn barrier() -> Vec<Step> {
+    let creation = json!({"Topics": [{"Name": "{own}-barrier", "NumPartitions": 1, "ReplicationFactor": 1}]});
+    vec![call("CreateTopics", 7, creation).quiet(), led("{own}-barrier", 1)]
+}
+
 /// Waits until every partition of the topic is led here.
 fn led(name: &str, partitions: i32) -> Step {
     let each: Vec<Value> = (0..partitions)

@@ -15,6 +15,7 @@ mod heartbeat;
 mod join;
 mod leave;
 mod load;
+pub(super) mod member;
 mod members;
 mod protocols;
 mod rebalance;
@@ -25,7 +26,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-pub use members::Member;
+pub use member::Member;
 
 use super::config::GroupConfig;
 use super::continuation::Output;
