@@ -10,25 +10,12 @@ use protocol_compat::record_batch::batch::{
     BATCH_HEADER_BYTES, RecordBatch, TimestampType, header_with_log_append_time, header_with_offset_and_epoch,
 };
 
-use super::batch_validator::{self, Validated};
+use super::batch_validator::{self, AppendOrigin, Validated};
 use super::config::LogConfig;
 use super::error::AppendError;
 use super::leader_epoch_cache::LeaderEpochCache;
 use super::producer_state::{BatchMetadata, ProducerState, Verdict};
 use super::{PartitionLog, producer_snapshot};
-
-/// Who appends, and so which rules hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AppendOrigin {
-    /// A client's Produce: every rule.
-    Client,
-    /// A coordinator of this broker: no producer sequence.
-    Coordinator,
-    /// The Raft log: no limits on size, offsets as given.
-    Raft,
-    /// A leader's batches: offsets and epochs as given.
-    Replication,
-}
 
 /// What became of an append.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

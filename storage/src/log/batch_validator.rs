@@ -11,9 +11,21 @@ use protocol_compat::record_batch::builder::recompress;
 use protocol_compat::record_batch::control::{ControlRecordType, EndTransactionMarker};
 use protocol_compat::record_batch::record::{DecompressionLimit, records};
 
-use super::append::AppendOrigin;
 use super::config::{LogConfig, TopicCompression};
 use super::error::{AppendError, RecordProblem};
+
+/// Who appends, and so which rules hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AppendOrigin {
+    /// A client's Produce: every rule.
+    Client,
+    /// A coordinator of this broker: no producer sequence.
+    Coordinator,
+    /// The Raft log: no limits on size, offsets as given.
+    Raft,
+    /// A leader's batches: offsets and epochs as given.
+    Replication,
+}
 
 /// Most bytes that a batch may have when its records must be looked at; sixteen times the largest default batch.
 const DECOMPRESSED_LIMIT: DecompressionLimit = DecompressionLimit(128 << 20);

@@ -40,7 +40,8 @@ use arc_swap::ArcSwap;
 use parking_lot::{Mutex, RwLock};
 use protocol_compat::{TopicId, TopicPartition};
 
-pub use append::{AppendInfo, AppendOrigin};
+pub use append::AppendInfo;
+pub use batch_validator::AppendOrigin;
 pub use config::LogConfig;
 pub use error::{AppendError, LogError, ReadError, RecordProblem};
 pub use file_cache::FileCache;
