@@ -6,5 +6,6 @@ pub mod checkpoints;
 pub mod disk;
 pub mod log;
 pub mod log_dirs;
+pub mod log_manager;
 pub mod meta_properties;
 pub mod offset_store;

@@ -59,6 +59,19 @@ pub enum OpenError {
     /// The `meta.properties` cannot be read.
     #[error(transparent)]
     MetaProperties(#[from] MetaPropertiesError),
+    /// A checkpoint that the logs cannot give back is damaged.
+    #[error(transparent)]
+    Checkpoint(#[from] crate::checkpoints::CheckpointError),
+    /// A partition stands in two directories, and nobody can say which is right.
+    #[error("partition {partition} stands in both {first} and {second}")]
+    PartitionTwice {
+        /// The partition.
+        partition: protocol_compat::TopicPartition,
+        /// One of the log directories.
+        first: PathBuf,
+        /// The other.
+        second: PathBuf,
+    },
     /// Every directory failed.
     #[error("no log directory is usable; the last failure: {0}")]
     AllFailed(String),

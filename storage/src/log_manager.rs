@@ -1,0 +1,269 @@
+//! All partition logs of a node: found at start, opened when first asked for, looked after, deleted, closed.
+//!
+//! A start reads directories and checkpoints only; each log is recovered when it is first touched or when its turn comes
+//! (`recover_next`), so that the node listens before the last log is read. What a checkpoint says never exceeds what a
+//! log holds (rule S10). A failure in a directory takes all of its logs offline (rules S1, S2). Periods and threads for
+//! the passes are the broker's.
+
+mod claims;
+mod deletion;
+mod directory;
+mod flusher;
+mod opening;
+mod passes;
+mod status;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use parking_lot::{Mutex, RwLock};
+use protocol_compat::{TopicId, TopicPartition};
+use uuid::Uuid;
+
+use crate::disk::Disk;
+use crate::log::{FileCache, LogConfig, LogError, LogEvents, PartitionLog};
+use crate::log_dirs::{NodeIdentity, OpenError};
+
+pub use status::LogDirStatus;
+
+use deletion::Deletions;
+use directory::Directory;
+use flusher::Flusher;
+use opening::Slot;
+
+/// Settings of the manager.
+#[derive(Clone, Debug)]
+pub struct LogManagerConfig {
+    /// Whose directories are wanted.
+    pub identity: NodeIdentity,
+    /// Identifies the machine's boot. If it is the one that the directories were last used in, the machine did not stop
+    /// between: what a dead process wrote is whole. `None` assumes the worst.
+    pub boot_id: Option<String>,
+    /// Most log files open at a time.
+    pub max_open_files: usize,
+    /// Threads that sync for acknowledgements (rule S16).
+    pub flush_threads: usize,
+    /// `producer.id.expiration.ms`.
+    pub producer_id_expiration_ms: i64,
+    /// Free bytes below which a directory takes no more appends (rule S14).
+    pub reserve_bytes: u64,
+}
+
+/// A partition that stood on the disk at start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundPartition {
+    /// Whose log it is, by the directory's name.
+    pub topic_partition: TopicPartition,
+    /// The topic's id, if the directory has one.
+    pub topic_id: Option<TopicId>,
+    /// The log directory's id.
+    pub directory_id: Uuid,
+}
+
+/// Gives new ids; the caller's source of randomness.
+pub type NewId = Box<dyn FnMut() -> Uuid + Send>;
+
+/// The manager. Shared by reference; every call may block on the disk but [`LogManager::get`].
+pub struct LogManager {
+    disk: Disk,
+    cluster_id: String,
+    config: LogManagerConfig,
+    dirs: Vec<Arc<Directory>>,
+    files: Arc<FileCache>,
+    slots: RwLock<BTreeMap<TopicPartition, Arc<Slot>>>,
+    found: Vec<FoundPartition>,
+    unrecovered: Mutex<VecDeque<FoundPartition>>,
+    deletions: Deletions,
+    flusher: Flusher,
+    new_id: Mutex<NewId>,
+}
+
+impl std::fmt::Debug for LogManager {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "LogManager({} partitions)", self.slots.read().len())
+    }
+}
+
+impl LogManager {
+    /// Takes the log directories and looks what is in them; opens no log.
+    ///
+    /// # Errors
+    /// [`OpenError`]: the directories cannot be taken, a checkpoint that cannot be rebuilt is damaged, or a partition
+    /// stands in two directories.
+    pub fn open(
+        disk: &Disk,
+        dirs: &[PathBuf],
+        config: LogManagerConfig,
+        mut new_id: NewId,
+    ) -> Result<LogManager, OpenError> {
+        let taken = crate::log_dirs::open(disk, dirs, &config.identity, &mut new_id)?;
+        let mut opened = Vec::new();
+        let mut slots = BTreeMap::new();
+        let mut found = Vec::new();
+        let deletions = Deletions::default();
+        for dir in taken.dirs {
+            let (directory, content) = Directory::load(disk, dir, config.boot_id.as_deref())?;
+            let directory = Arc::new(directory);
+            for (topic_partition, topic_id) in content.partitions {
+                let slot = Arc::new(Slot::new(directory.clone()));
+                if let Some(other) = slots.insert(topic_partition.clone(), slot) {
+                    return Err(OpenError::PartitionTwice {
+                        partition: topic_partition,
+                        first: other.directory().path().to_owned(),
+                        second: directory.path().to_owned(),
+                    });
+                }
+                found.push(FoundPartition {
+                    topic_partition,
+                    topic_id,
+                    directory_id: directory.id(),
+                });
+            }
+            deletions.add(content.deleted, i64::MIN);
+            opened.push(directory);
+        }
+        Ok(LogManager {
+            disk: disk.clone(),
+            cluster_id: taken.cluster_id,
+            dirs: opened,
+            files: FileCache::new(disk.clone(), config.max_open_files),
+            slots: RwLock::new(slots),
+            unrecovered: Mutex::new(found.iter().cloned().collect()),
+            found,
+            deletions,
+            flusher: Flusher::new(config.flush_threads),
+            new_id: Mutex::new(new_id),
+            config,
+        })
+    }
+
+    /// The cluster that the directories belong to.
+    pub fn cluster_id(&self) -> &str {
+        &self.cluster_id
+    }
+
+    /// The node that the directories belong to.
+    pub fn node_id(&self) -> i32 {
+        self.config.identity.node_id
+    }
+
+    /// The ids of all log directories that work.
+    pub fn directory_ids(&self) -> Vec<Uuid> {
+        self.dirs
+            .iter()
+            .filter(|dir| dir.failure().is_none())
+            .map(|dir| dir.id())
+            .collect()
+    }
+
+    /// The log directory that holds `__cluster_metadata-0`: the first one configured.
+    pub fn metadata_dir(&self) -> Option<PathBuf> {
+        self.dirs.first().map(|dir| dir.path().to_owned())
+    }
+
+    /// The broker epoch of the last clean shutdown, if all directories were left cleanly (KIP-966).
+    pub fn previous_broker_epoch(&self) -> Option<i64> {
+        let mut epochs = self.dirs.iter().map(|dir| dir.clean_shutdown());
+        let first = epochs.next()??;
+        epochs
+            .all(|epoch| epoch == Some(first))
+            .then_some(first.broker_epoch)
+    }
+
+    /// The open files of all logs.
+    pub fn files(&self) -> &Arc<FileCache> {
+        &self.files
+    }
+
+    /// The partitions that stood on the disk at start, recovered or not.
+    pub fn found(&self) -> &[FoundPartition] {
+        &self.found
+    }
+
+    /// A partition's log if it is open.
+    pub fn get(&self, partition: &TopicPartition) -> Option<Arc<PartitionLog>> {
+        self.slots.read().get(partition)?.log()
+    }
+
+    /// A partition's log, opened or recovered now if it was not yet. A new one goes to the working directory with the
+    /// fewest partitions, and leaves nothing on disk before its first append. `events` replace those given before.
+    ///
+    /// # Errors
+    /// [`LogError`]; an input/output error takes the directory offline.
+    pub fn get_or_open(
+        &self,
+        partition: &TopicPartition,
+        topic_id: TopicId,
+        config: Arc<LogConfig>,
+        events: Option<Arc<dyn LogEvents>>,
+        now_ms: i64,
+    ) -> Result<Arc<PartitionLog>, LogError> {
+        let slot = self.slot(partition)?;
+        let topic_id = (!topic_id.is_nil()).then_some(topic_id);
+        slot.open(self, partition, topic_id, config, events, now_ms)
+    }
+
+    /// Opens the next partition that was found at start and not touched yet; false when none is left. `settings` gives
+    /// a partition's configuration, `None` to leave it alone (its topic is gone). Several threads may call it at once.
+    ///
+    /// # Errors
+    /// That of the partition, which a later [`LogManager::get_or_open`] meets again; the others are not concerned.
+    pub fn recover_next(
+        &self,
+        settings: &dyn Fn(&FoundPartition) -> Option<Arc<LogConfig>>,
+        now_ms: i64,
+    ) -> Result<bool, LogError> {
+        let Some(next) = self.unrecovered.lock().pop_front() else {
+            return Ok(false);
+        };
+        let slot = self.slots.read().get(&next.topic_partition).cloned();
+        if let (Some(slot), Some(config)) = (slot, settings(&next)) {
+            slot.open(self, &next.topic_partition, next.topic_id, config, None, now_ms)?;
+        }
+        Ok(true)
+    }
+
+    /// Syncs the log by one of the flush threads, which tells the log's events; for acknowledgements that wait for it
+    /// (`flush.messages`). Requests that come while one waits are one.
+    pub fn request_flush(&self, log: &Arc<PartitionLog>) {
+        self.flusher.request(log);
+    }
+
+    /// Whether the partition's directory has room for appends (rule S14), as of the last [`LogManager::space_pass`].
+    pub fn has_space(&self, partition: &TopicPartition) -> bool {
+        self.slots
+            .read()
+            .get(partition)
+            .is_none_or(|slot| slot.directory().has_space())
+    }
+
+    fn slot(&self, partition: &TopicPartition) -> Result<Arc<Slot>, LogError> {
+        if let Some(slot) = self.slots.read().get(partition) {
+            return Ok(slot.clone());
+        }
+        let mut slots = self.slots.write();
+        if let Some(slot) = slots.get(partition) {
+            return Ok(slot.clone());
+        }
+        let load = |dir: &Arc<Directory>| {
+            slots
+                .values()
+                .filter(|slot| Arc::ptr_eq(slot.directory(), dir))
+                .count()
+        };
+        let directory = match self.dirs.as_slice() {
+            [only] => Some(only),
+            many => many
+                .iter()
+                .filter(|dir| dir.failure().is_none())
+                .min_by_key(|dir| load(dir)),
+        };
+        let directory = directory.ok_or_else(|| LogError::Offline(partition.to_string()))?;
+        let slot = Arc::new(Slot::new(directory.clone()));
+        slots.insert(partition.clone(), slot.clone());
+        Ok(slot)
+    }
+}

@@ -1,0 +1,70 @@
+//! What the checkpoints of a directory say of its partitions, kept for those whose log is not open.
+//!
+//! For an open log its own state counts; the rest is carried over from file to file, so that a partition that nobody
+//! touched keeps its recovery point, high watermark and first offset.
+
+use std::path::Path;
+
+use protocol_compat::TopicPartition;
+
+use crate::checkpoints::{self, CheckpointError, OffsetCheckpoint, Offsets};
+use crate::disk::Disk;
+
+/// All three checkpoints of a directory.
+pub(super) const KINDS: [OffsetCheckpoint; 3] = [
+    OffsetCheckpoint::RecoveryPoint,
+    OffsetCheckpoint::HighWatermark,
+    OffsetCheckpoint::LogStart,
+];
+
+/// Offsets by checkpoint, in the order of [`KINDS`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Claims {
+    pub recovery_points: Offsets,
+    pub high_watermarks: Offsets,
+    pub log_starts: Offsets,
+}
+
+impl Claims {
+    /// Reads all three. One that can be rebuilt and is damaged counts as empty (rule S7).
+    pub fn read(disk: &Disk, dir: &Path) -> Result<Claims, CheckpointError> {
+        let mut claims = Claims::default();
+        for kind in KINDS {
+            *claims.offsets_mut(kind) = match checkpoints::read(disk, dir, kind) {
+                Err(error @ CheckpointError::Malformed { .. }) if kind.is_rebuildable() => {
+                    tracing::warn!(%error, "checkpoint is built anew");
+                    Offsets::new()
+                }
+                read => read?,
+            };
+        }
+        Ok(claims)
+    }
+
+    pub fn offsets(&self, kind: OffsetCheckpoint) -> &Offsets {
+        match kind {
+            OffsetCheckpoint::RecoveryPoint => &self.recovery_points,
+            OffsetCheckpoint::HighWatermark => &self.high_watermarks,
+            OffsetCheckpoint::LogStart => &self.log_starts,
+        }
+    }
+
+    pub fn offsets_mut(&mut self, kind: OffsetCheckpoint) -> &mut Offsets {
+        match kind {
+            OffsetCheckpoint::RecoveryPoint => &mut self.recovery_points,
+            OffsetCheckpoint::HighWatermark => &mut self.high_watermarks,
+            OffsetCheckpoint::LogStart => &mut self.log_starts,
+        }
+    }
+
+    pub fn get(&self, kind: OffsetCheckpoint, partition: &TopicPartition) -> i64 {
+        self.offsets(kind).get(partition).copied().unwrap_or(0)
+    }
+
+    /// Forgets partitions that are not there: one that is created again must not inherit a claim.
+    pub fn retain(&mut self, keep: impl Fn(&TopicPartition) -> bool) {
+        for kind in KINDS {
+            self.offsets_mut(kind).retain(|partition, _| keep(partition));
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Deleting partitions: a rename that no start takes for a partition, then removal after `file.delete.delay.ms`.
+
+use std::io;
+use std::path::PathBuf;
+
+use parking_lot::Mutex;
+use protocol_compat::TopicPartition;
+
+use super::LogManager;
+use crate::log::LogError;
+
+/// Names of files are at most this long on every file system that matters.
+const MOST_NAME_BYTES: usize = 255;
+
+/// What is to leave the disk, and when.
+#[derive(Debug, Default)]
+pub(super) struct Deletions {
+    waiting: Mutex<Vec<(i64, PathBuf)>>,
+}
+
+impl Deletions {
+    pub fn add(&self, paths: Vec<PathBuf>, due_ms: i64) {
+        self.waiting
+            .lock()
+            .extend(paths.into_iter().map(|path| (due_ms, path)));
+    }
+
+    fn take_due(&self, now_ms: i64) -> Vec<PathBuf> {
+        let mut waiting = self.waiting.lock();
+        let (due, later) = std::mem::take(&mut *waiting)
+            .into_iter()
+            .partition(|(due_ms, _)| *due_ms <= now_ms);
+        *waiting = later;
+        due.into_iter().map(|(_, path): (i64, PathBuf)| path).collect()
+    }
+}
+
+impl LogManager {
+    /// Deletes a partition: after this call a start does not know it. Its bytes leave the disk with a later
+    /// [`LogManager::removal_pass`]. A partition that is not there is deleted already.
+    ///
+    /// # Errors
+    /// [`LogError`]; the directory is offline then.
+    pub fn delete(&self, partition: &TopicPartition, now_ms: i64) -> Result<(), LogError> {
+        let Some(slot) = self.slots.read().get(partition).cloned() else {
+            return Ok(());
+        };
+        let directory = slot.directory().clone();
+        let log = slot.close_for_deletion();
+        let delay_ms = log.as_ref().map_or(0, |log| log.config().file_delete_delay_ms);
+        let from = directory.path().join(partition.to_string());
+        let to = directory.path().join(self.deleted_name(partition));
+        let renamed = match &log {
+            Some(log) => log.rename_dir(&to),
+            None => self.rename_unopened(&from, &to).map_err(LogError::from),
+        };
+        let forgotten = renamed.and_then(|()| {
+            let forget = directory.update_claims(|claims| claims.retain(|known| known != partition));
+            forget.map_err(LogError::from)
+        });
+        self.slots.write().remove(partition);
+        if let Err(error) = forgotten {
+            directory.fail(error.to_string());
+            return Err(error);
+        }
+        self.deletions.add(vec![to], now_ms.saturating_add(delay_ms));
+        Ok(())
+    }
+
+    /// Removes what was deleted and is due at `now_ms`.
+    ///
+    /// # Errors
+    /// The first of the file system's; what could not be removed goes with a later start.
+    pub fn removal_pass(&self, now_ms: i64) -> io::Result<()> {
+        let mut result = Ok(());
+        for path in self.deletions.take_due(now_ms) {
+            result = result.and(self.remove(&path));
+        }
+        result
+    }
+
+    fn remove(&self, path: &std::path::Path) -> io::Result<()> {
+        if !self.disk.exists(path)? {
+            return Ok(());
+        }
+        if path.to_string_lossy().ends_with("-delete") {
+            self.disk.remove_dir_all(path)
+        } else {
+            self.disk.remove_file(path)
+        }
+    }
+
+    fn rename_unopened(&self, from: &std::path::Path, to: &std::path::Path) -> io::Result<()> {
+        if !self.disk.exists(from)? {
+            return Ok(());
+        }
+        self.disk.rename(from, to)?;
+        to.parent().map_or(Ok(()), |parent| self.disk.sync_dir(parent))
+    }
+
+    /// `<topic>-<partition>.<id>-delete`; a long topic is cut, as in Kafka.
+    fn deleted_name(&self, partition: &TopicPartition) -> String {
+        let id = (self.new_id.lock())().simple().to_string();
+        let suffix = format!("-{}.{id}-delete", partition.partition);
+        let room = MOST_NAME_BYTES.saturating_sub(suffix.len());
+        let topic: String = partition.topic.chars().take(room).collect();
+        format!("{topic}{suffix}")
+    }
+}

@@ -1,0 +1,221 @@
+//! One log directory as the manager sees it: what was found in it, what its checkpoints say, whether it works.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::Mutex;
+use protocol_compat::{TopicId, TopicPartition};
+use uuid::Uuid;
+
+use super::claims::{Claims, KINDS};
+use crate::checkpoints::{self, CheckpointError};
+use crate::disk::{Disk, Space};
+use crate::log::{Crash, PartitionLog, read_topic_id};
+use crate::log_dirs::{CleanShutdown, LogDir, OpenError};
+
+/// Holds the id of the boot in which every log of the directory was last known whole. Kafka does not look at it.
+const BOOT_FILE: &str = ".boot_id";
+const BOOT_FILE_BYTES: usize = 256;
+
+/// What stood in a directory at start.
+#[derive(Debug, Default)]
+pub(super) struct Content {
+    pub partitions: Vec<(TopicPartition, Option<TopicId>)>,
+    /// Directories of partitions whose deletion was not finished.
+    pub deleted: Vec<PathBuf>,
+}
+
+#[derive(Debug)]
+pub(super) struct Directory {
+    disk: Disk,
+    dir: LogDir,
+    crash: Option<Crash>,
+    /// The boot to note once every log was recovered.
+    unnoted_boot: Mutex<Option<String>>,
+    has_space: AtomicBool,
+    /// Held while checkpoints are written: what is on disk, per checkpoint.
+    claims: Mutex<Claims>,
+    logs: Mutex<Vec<std::sync::Weak<PartitionLog>>>,
+}
+
+impl Directory {
+    /// Looks through the directory. An input/output error takes it offline.
+    pub fn load(disk: &Disk, dir: LogDir, boot_id: Option<&str>) -> Result<(Directory, Content), OpenError> {
+        let loaded = match dir.failure() {
+            Some(_) => Ok(None),
+            None => read_all(disk, &dir, boot_id).map(Some),
+        };
+        let (claims, crash, content) = match loaded {
+            Ok(Some(loaded)) => loaded,
+            Ok(None) => Default::default(),
+            Err(CheckpointError::Io(error)) => {
+                dir.fail(error.to_string());
+                Default::default()
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let directory = Directory {
+            disk: disk.clone(),
+            dir,
+            crash,
+            unnoted_boot: Mutex::new(boot_id.filter(|_| crash == Some(Crash::Power)).map(str::to_owned)),
+            has_space: AtomicBool::new(true),
+            claims: Mutex::new(claims),
+            logs: Mutex::default(),
+        };
+        Ok((directory, content))
+    }
+
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub fn id(&self) -> Uuid {
+        self.dir.id()
+    }
+
+    pub fn failure(&self) -> Option<&str> {
+        self.dir.failure()
+    }
+
+    pub fn clean_shutdown(&self) -> Option<CleanShutdown> {
+        self.dir.clean_shutdown()
+    }
+
+    /// How the node before ended; `None` for a clean shutdown.
+    pub fn crash(&self) -> Option<Crash> {
+        self.crash
+    }
+
+    pub fn space(&self) -> Option<Space> {
+        self.dir.space()
+    }
+
+    pub fn has_space(&self) -> bool {
+        self.has_space.load(Ordering::Relaxed)
+    }
+
+    pub fn set_has_space(&self, has_space: bool) {
+        if self.has_space.swap(has_space, Ordering::Relaxed) != has_space {
+            let dir = self.path().display();
+            if has_space {
+                tracing::info!(%dir, "log directory has room again, appends are taken");
+            } else {
+                tracing::warn!(%dir, "log directory is nearly full, appends are refused");
+            }
+        }
+    }
+
+    pub fn claims(&self) -> Claims {
+        self.claims.lock().clone()
+    }
+
+    /// Remembers an open log, to take it offline with the directory.
+    pub fn add_log(&self, log: &Arc<PartitionLog>) {
+        let mut logs = self.logs.lock();
+        logs.retain(|log| log.strong_count() > 0);
+        logs.push(Arc::downgrade(log));
+    }
+
+    /// Takes the directory and every log in it offline (rules S1, S2).
+    pub fn fail(&self, reason: String) {
+        if self.dir.fail(reason) {
+            let logs: Vec<_> = self
+                .logs
+                .lock()
+                .iter()
+                .filter_map(std::sync::Weak::upgrade)
+                .collect();
+            for log in logs {
+                log.fail();
+            }
+        }
+    }
+
+    /// Changes what the checkpoints say, and writes those that say something new.
+    pub fn update_claims(&self, change: impl FnOnce(&mut Claims)) -> io::Result<()> {
+        if let Some(reason) = self.failure() {
+            return Err(io::Error::other(reason.to_owned()));
+        }
+        let mut claims = self.claims.lock();
+        let mut changed = claims.clone();
+        change(&mut changed);
+        for kind in KINDS {
+            if claims.offsets(kind) != changed.offsets(kind) {
+                let written = checkpoints::write(&self.disk, self.path(), kind, changed.offsets(kind));
+                written.inspect_err(|error| self.fail(error.to_string()))?;
+                claims.offsets_mut(kind).clone_from(changed.offsets(kind));
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes the boot: every log that a power cut could have torn was recovered in it.
+    pub fn all_recovered(&self) -> io::Result<()> {
+        let Some(boot) = self.unnoted_boot.lock().take() else {
+            return Ok(());
+        };
+        let noted = note_boot(&self.disk, self.path(), &[], boot.as_bytes());
+        noted.inspect_err(|error| self.fail(error.to_string()))
+    }
+
+    pub fn mark_clean_shutdown(&self, broker_epoch: i64) -> io::Result<()> {
+        self.dir.mark_clean_shutdown(broker_epoch)
+    }
+}
+
+fn read_all(
+    disk: &Disk,
+    dir: &LogDir,
+    boot_id: Option<&str>,
+) -> Result<(Claims, Option<Crash>, Content), CheckpointError> {
+    let path = dir.path();
+    let mut content = Content::default();
+    for entry in disk.read_dir(path)?.into_iter().filter(|entry| entry.is_dir) {
+        if entry.name.ends_with("-delete") {
+            content.deleted.push(path.join(entry.name));
+        } else if let Some(partition) = partition_of(&entry.name) {
+            let topic_id = read_topic_id(disk, &path.join(&entry.name))?;
+            content.partitions.push((partition, topic_id));
+        }
+    }
+    let mut claims = Claims::read(disk, path)?;
+    claims.retain(|partition| content.partitions.iter().any(|(found, _)| found == partition));
+    let boot_before = read_boot(disk, path)?;
+    let now = boot_id.unwrap_or_default().as_bytes();
+    let crash = match dir.clean_shutdown() {
+        // Everything was synced, so that a crash from here on is one of this boot.
+        Some(_) => {
+            note_boot(disk, path, &boot_before, now)?;
+            None
+        }
+        None if !now.is_empty() && boot_before == now => Some(Crash::Process),
+        None => Some(Crash::Power),
+    };
+    Ok((claims, crash, content))
+}
+
+/// The boot in which all logs of the directory were last whole; empty if that is not known.
+fn read_boot(disk: &Disk, dir: &Path) -> io::Result<Vec<u8>> {
+    match disk.read(&dir.join(BOOT_FILE), BOOT_FILE_BYTES) {
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidData) => Ok(Vec::new()),
+        read => read,
+    }
+}
+
+fn note_boot(disk: &Disk, dir: &Path, before: &[u8], now: &[u8]) -> io::Result<()> {
+    if before == now {
+        return Ok(());
+    }
+    disk.replace(&dir.join(BOOT_FILE), now)
+}
+
+/// `<topic>-<partition>`; the metadata log has an owner of its own.
+fn partition_of(name: &str) -> Option<TopicPartition> {
+    let (topic, partition) = name.rsplit_once('-')?;
+    let partition: i32 = partition.parse().ok().filter(|&partition| partition >= 0)?;
+    let is_topic = !topic.is_empty() && topic != "__cluster_metadata";
+    is_topic.then(|| TopicPartition::new(topic, partition))
+}

@@ -1,0 +1,150 @@
+//! What happens to all logs now and then: retention, flush, checkpoints, space; truncation; and the clean shutdown.
+
+use std::sync::Arc;
+
+use protocol_compat::TopicPartition;
+
+use super::LogManager;
+use super::directory::Directory;
+use crate::log::{LogError, PartitionLog};
+
+impl LogManager {
+    /// Takes away segments that the topics' retention no longer keeps, and forgets expired producers. The number of
+    /// segments. A log that fails is offline, the others go on.
+    pub fn retention_pass(&self, now_ms: i64) -> usize {
+        let mut segments = 0;
+        for (_, log) in self.working_logs() {
+            log.remove_expired_producers(now_ms);
+            match log.delete_old_segments(now_ms) {
+                Ok(deleted) => {
+                    segments += deleted.segments;
+                    let due_ms = now_ms.saturating_add(log.config().file_delete_delay_ms);
+                    self.deletions.add(deleted.paths, due_ms);
+                }
+                Err(error) => tracing::error!(log = %log.topic_partition(), %error, "retention failed"),
+            }
+        }
+        segments
+    }
+
+    /// Syncs every log that has something to sync. How many.
+    pub fn flush_pass(&self) -> usize {
+        let mut flushed = 0;
+        for (_, log) in self.working_logs() {
+            if log.flushed_offset() >= log.log_end_offset() {
+                continue;
+            }
+            match log.flush_all() {
+                Ok(()) => flushed += 1,
+                Err(error) => tracing::error!(log = %log.topic_partition(), %error, "could not flush"),
+            }
+        }
+        flushed
+    }
+
+    /// Writes the checkpoints that changed: recovery points, high watermarks, first offsets.
+    pub fn checkpoint_pass(&self) {
+        for dir in self.dirs.iter().filter(|dir| dir.failure().is_none()) {
+            if let Err(error) = self.checkpoint(dir) {
+                tracing::error!(dir = %dir.path().display(), %error, "could not write checkpoints");
+            }
+        }
+    }
+
+    /// Looks how much room the directories have; see [`LogManager::has_space`].
+    pub fn space_pass(&self) {
+        for dir in &self.dirs {
+            if let Some(space) = dir.space() {
+                dir.set_has_space(space.usable_bytes >= self.config.reserve_bytes);
+            }
+        }
+    }
+
+    /// Cuts an open log at `offset`, after the checkpoints that claim more were lowered on disk (rule S10).
+    ///
+    /// # Errors
+    /// [`LogError`]; an input/output error takes the directory offline.
+    pub fn truncate_to(&self, partition: &TopicPartition, offset: i64) -> Result<(), LogError> {
+        let slot = self.slots.read().get(partition).cloned();
+        let Some((slot, log)) = slot.and_then(|slot| slot.log().map(|log| (slot, log))) else {
+            return Err(LogError::Offline(partition.to_string()));
+        };
+        slot.directory().update_claims(|claims| {
+            for offsets in [&mut claims.recovery_points, &mut claims.high_watermarks] {
+                if let Some(claim) = offsets.get_mut(partition) {
+                    *claim = offset.min(*claim);
+                }
+            }
+        })?;
+        log.truncate_to(offset)
+    }
+
+    /// Closes all logs and leaves the marker in each directory where nothing is left to recover. Nobody appends any
+    /// more.
+    pub fn shutdown_cleanly(&self, broker_epoch: i64) {
+        self.flusher.close();
+        for dir in self.dirs.iter().filter(|dir| dir.failure().is_none()) {
+            if let Err(error) = self.close_directory(dir, broker_epoch) {
+                tracing::error!(dir = %dir.path().display(), %error, "not shut down cleanly, the next start recovers");
+            }
+        }
+    }
+
+    fn close_directory(&self, dir: &Arc<Directory>, broker_epoch: i64) -> Result<(), LogError> {
+        for (_, log) in self.logs_in(dir) {
+            log.close()?;
+        }
+        self.checkpoint(dir)?;
+        if dir.crash().is_some() && self.has_unopened(dir) {
+            tracing::info!(dir = %dir.path().display(), "partitions are left to recover at the next start");
+            return Ok(());
+        }
+        Ok(dir.mark_clean_shutdown(broker_epoch)?)
+    }
+
+    fn checkpoint(&self, dir: &Arc<Directory>) -> std::io::Result<()> {
+        if !self.has_unopened(dir) {
+            dir.all_recovered()?;
+        }
+        let logs = self.logs_in(dir);
+        dir.update_claims(|claims| {
+            for (partition, log) in logs {
+                claims
+                    .recovery_points
+                    .insert(partition.clone(), log.flushed_offset());
+                claims
+                    .high_watermarks
+                    .insert(partition.clone(), log.high_watermark());
+                // A log that begins at 0 needs no entry, and Kafka writes none.
+                match log.log_start_offset() {
+                    0 => claims.log_starts.remove(&partition),
+                    first => claims.log_starts.insert(partition, first),
+                };
+            }
+        })
+    }
+
+    fn has_unopened(&self, dir: &Arc<Directory>) -> bool {
+        let slots = self.slots.read();
+        slots
+            .values()
+            .any(|slot| Arc::ptr_eq(slot.directory(), dir) && slot.log().is_none())
+    }
+
+    fn logs_in(&self, dir: &Arc<Directory>) -> Vec<(TopicPartition, Arc<PartitionLog>)> {
+        let slots = self.slots.read();
+        let here = slots
+            .iter()
+            .filter(|(_, slot)| Arc::ptr_eq(slot.directory(), dir));
+        here.filter_map(|(partition, slot)| Some((partition.clone(), slot.log()?)))
+            .collect()
+    }
+
+    fn working_logs(&self) -> Vec<(TopicPartition, Arc<PartitionLog>)> {
+        let slots = self.slots.read();
+        let open = slots
+            .iter()
+            .filter_map(|(partition, slot)| Some((partition.clone(), slot.log()?)));
+        open.filter(|(_, log)| !log.is_failed()).collect()
+    }
+}
