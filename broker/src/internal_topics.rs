@@ -1,14 +1,17 @@
 //! What a topic looks like when it is created because somebody uses it: internal topics by their own keys, others by the
 //! broker's defaults.
+//!
+//! Unlike Apache Kafka, an internal topic never waits for brokers that do not exist: on one node it has one replica.
 
 use metadata::controller::{CreatableTopic, GROUP_METADATA_TOPIC};
+use metadata::image::BrokersImage;
 
 use crate::config::NodeConfig;
 
 /// The topic `name` as it is created on first use (`DefaultAutoTopicCreationManager.creatableTopic`).
-pub fn creatable_topic(config: &NodeConfig, name: &str) -> CreatableTopic {
+pub fn creatable_topic(config: &NodeConfig, brokers: &BrokersImage, name: &str) -> CreatableTopic {
     if name == GROUP_METADATA_TOPIC {
-        return group_metadata_topic(config);
+        return group_metadata_topic(config, brokers);
     }
     CreatableTopic {
         name: name.into(),
@@ -20,7 +23,9 @@ pub fn creatable_topic(config: &NodeConfig, name: &str) -> CreatableTopic {
 }
 
 /// The topic of committed offsets: compacted, so that the newest offset of each partition stays.
-fn group_metadata_topic(config: &NodeConfig) -> CreatableTopic {
+fn group_metadata_topic(config: &NodeConfig, brokers: &BrokersImage) -> CreatableTopic {
+    let active = brokers.iter().filter(|broker| broker.is_active()).count();
+    let active = i16::try_from(active.max(1)).unwrap_or(i16::MAX);
     let configs = [
         ("cleanup.policy", "compact".to_owned()),
         ("compression.type", "producer".to_owned()),
@@ -32,7 +37,7 @@ fn group_metadata_topic(config: &NodeConfig) -> CreatableTopic {
     CreatableTopic {
         name: GROUP_METADATA_TOPIC.into(),
         num_partitions: config.log.offsets_topic_num_partitions,
-        replication_factor: config.log.offsets_topic_replication_factor,
+        replication_factor: config.log.offsets_topic_replication_factor.min(active),
         assignments: Vec::new(),
         configs: configs.map(|(key, value)| (key.to_owned(), Some(value))).into(),
     }

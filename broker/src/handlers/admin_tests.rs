@@ -80,9 +80,7 @@ async fn node() -> Node {
         .await
         .expect("a registration");
     let mut settings = Settings::default();
-    for (key, value) in [("node.id", "1"), ("offsets.topic.replication.factor", "1")] {
-        settings.set(key, value, "test").expect("a value");
-    }
+    settings.set("node.id", "1", "test").expect("a value");
     Node {
         producer_ids: Arc::new(ProducerIdManager::new(controller.clone(), NodeId(1), epoch)),
         config: Arc::new(NodeConfig::new(settings, None).expect("a configuration")),

@@ -48,7 +48,8 @@ pub fn handle(
     if missing.is_empty() {
         return Handled::Now(respond(&image, &request, context));
     }
-    let topics: Vec<CreatableTopic> = missing.iter().map(|name| creatable_topic(config, name)).collect();
+    let creatable = |name: &String| creatable_topic(config, &image.brokers, name);
+    let topics: Vec<CreatableTopic> = missing.iter().map(creatable).collect();
     let (cache, controller, context) = (cache.clone(), controller.clone(), context.clone());
     Handled::Exclusive(Box::pin(async move {
         create(&controller, topics).await;
