@@ -433,12 +433,9 @@ impl Connection {
         }
         let mut next = self.drain_until.unwrap_or(now + NEVER);
         if let Some(idle) = self.network.settings.idle_timeout {
-            // A connection whose request waits is not idle, however long that takes.
-            let idle_since = if self.replies.is_empty() {
-                self.last_activity
-            } else {
-                now
-            };
+            // A connection whose request waits is not idle, however long that takes; one that does not take its answers is.
+            let waits = !self.replies.is_empty() && self.output.is_empty();
+            let idle_since = if waits { now } else { self.last_activity };
             if now >= idle_since + idle {
                 return Err(End::Idle(idle));
             }

@@ -308,6 +308,23 @@ async fn an_idle_connection_is_closed_and_one_whose_request_waits_is_not() {
 }
 
 #[tokio::test]
+async fn a_peer_that_takes_no_answers_is_not_read_and_closed_as_idle() {
+    let node = Node::start(|settings| {
+        settings.max_in_flight_bytes = 1 << 10;
+        settings.idle_timeout = Some(Duration::from_millis(60));
+    });
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4 << 10).unwrap();
+    let mut stream = socket.connect(node.address).await.unwrap();
+    // More than the buffers of both sockets hold; the last ones wait behind answers that cannot leave.
+    let body = |id: i32| [if id % 3 == 0 { b'l' } else { b'n' }; 100];
+    let requests: Vec<u8> = (0..100_000).flat_map(|id| request(id, &body(id))).collect();
+    node.handler.gates.send_replace((0..100_000).collect());
+    assert!(stream.write_all(&requests).await.is_err());
+    assert_eq!(node.closed("idle"), 1);
+}
+
+#[tokio::test]
 async fn half_a_frame_has_a_deadline() {
     let node = Node::start(|settings| settings.frame_timeout = Duration::from_millis(40));
     let whole = request(1, b"n");
