@@ -28,7 +28,7 @@ impl Node {
         fs::create_dir_all(&directory)?;
         let file = directory.join("server.properties");
         let own = format!(
-            "node.id=1\nlisteners=PLAINTEXT://{address}\nlog.dirs={}\n",
+            "metrics.listener=none\nnode.id=1\nlisteners=PLAINTEXT://{address}\nlog.dirs={}\n",
             directory.join("data").display()
         );
         fs::write(&file, format!("{properties}\n{own}"))?;

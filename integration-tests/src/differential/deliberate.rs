@@ -11,7 +11,38 @@ pub struct Deliberate {
 }
 
 /// The list. An entry whose answers have become equal must go.
-pub const DELIBERATE: &[Deliberate] = &[];
+pub const DELIBERATE: &[Deliberate] = &[
+    Deliberate {
+        api: "ApiVersions",
+        scenario: "a client says who it is",
+        reason: "only features that are built are named",
+    },
+    Deliberate {
+        api: "ApiVersions",
+        scenario: "a software name of dots and dashes",
+        reason: "only features that are built are named",
+    },
+    Deliberate {
+        api: "Metadata",
+        scenario: "an unknown topic, creation allowed",
+        reason: "the first answer names the topic that it created",
+    },
+    Deliberate {
+        api: "Metadata",
+        scenario: "a known and an unknown topic",
+        reason: "the first answer names the topic that it created (before version 4 creation cannot be forbidden)",
+    },
+    Deliberate {
+        api: "CreateTopics",
+        scenario: "a timeout of zero",
+        reason: "a decision takes no time, so that its outcome is told",
+    },
+    Deliberate {
+        api: "CreatePartitions",
+        scenario: "very many",
+        reason: "refused before memory is spent on it",
+    },
+];
 
 /// Whether every version of this scenario may differ.
 pub fn is_deliberate(api: &str, scenario: &str) -> bool {

@@ -115,19 +115,22 @@ impl Normaliser<'_> {
             return json!(format!("{{{name}}}"));
         }
         if let Some(prefix) = before_random_id(text) {
-            return json!(format!("{prefix}<random>"));
+            return json!(format!("{}<random>", self.in_words(prefix)));
         }
         if IDS.contains(&field) && !text.is_empty() && text.chars().any(|c| c != '0') {
             return json!(format!("<{field}>"));
         }
-        let written = self.words.iter().fold(text.to_owned(), |text, (name, value)| {
-            if value.len() > 8 {
+        json!(self.in_words(text))
+    }
+
+    /// Long words are found inside a text too; a short one could be there by chance.
+    fn in_words(&self, text: &str) -> String {
+        self.words
+            .iter()
+            .filter(|(_, value)| value.len() > 8)
+            .fold(text.to_owned(), |text, (name, value)| {
                 text.replace(value.as_str(), &format!("{{{name}}}"))
-            } else {
-                text
-            }
-        });
-        json!(written)
+            })
     }
 
     fn number(&self, field: &str, number: i64, value: &Value) -> Value {

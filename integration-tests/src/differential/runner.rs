@@ -109,7 +109,8 @@ impl Run {
             }
             Action::Bytes(bytes) => {
                 connection.send_bytes(bytes)?;
-                ("", -1, 0)
+                // Where such bytes are answered at all, they were an ApiVersions request.
+                ("ApiVersions", 18, 0)
             }
             Action::Receive { api, version } => {
                 let message =
