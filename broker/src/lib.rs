@@ -14,4 +14,5 @@ pub mod metadata_publisher;
 pub mod network;
 pub mod producer_id_manager;
 pub mod quorum_files;
+pub mod raft_log;
 pub mod request;

@@ -12,7 +12,7 @@ use std::sync::atomic::AtomicU64;
 use bytes::Bytes;
 use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{ClientWriteError, RaftError};
-use openraft::{Config, Raft, RaftMetrics, ReadPolicy, ServerState, SnapshotPolicy};
+use openraft::{Config, Raft, RaftMetrics, RaftState, ReadPolicy, ServerState, SnapshotPolicy};
 use thiserror::Error;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -139,7 +139,18 @@ impl Quorum {
 
     async fn join(&self, id: u64, directory_id: Uuid) -> Result<(), QuorumError> {
         let me = VoterNode::new(directory_id);
-        if !self.raft.is_initialized().await.map_err(start_error)? {
+        if self.raft.is_initialized().await.map_err(start_error)? {
+            // A vote without the log that it belongs to: somebody took the log away.
+            let has_voters = |state: &RaftState<TypeConfig>| {
+                let voters = state.membership_state.effective().membership();
+                voters.voter_ids().next().is_some()
+            };
+            if !self.raft.with_raft_state(has_voters).await.map_err(start_error)? {
+                return Err(start_error(
+                    "there is a vote, but neither log nor snapshot name the voters",
+                ));
+            }
+        } else {
             let voters = BTreeMap::from([(id, me)]);
             self.raft.initialize(voters).await.map_err(start_error)?;
         }
