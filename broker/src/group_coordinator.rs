@@ -4,9 +4,13 @@
 //! rows, the answers, the clock. A request for a group waits while the topic is created and the shard is loaded, so that
 //! no client of a healthy node is told to come back later (Apache Kafka answers COORDINATOR_NOT_AVAILABLE meanwhile).
 
+mod led_partition;
+mod log_topic;
 mod memory_topic;
 mod offsets_topic;
+mod record_batches;
 mod shard_runtime;
+mod store_rows;
 mod timer_task;
 
 #[cfg(test)]
@@ -32,6 +36,8 @@ use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tracing::{debug, error};
 
+pub use led_partition::{LedPartition, LedPartitions};
+pub use log_topic::LogOffsetsTopic;
 pub use memory_topic::MemoryOffsetsTopic;
 pub use offsets_topic::{OffsetsPartition, OffsetsTopic};
 
@@ -40,7 +46,7 @@ use shard_runtime::ShardRuntime;
 use timer_task::TimerWake;
 
 /// The topic that holds groups and their offsets.
-pub const OFFSETS_TOPIC: &str = "__consumer_offsets";
+pub const OFFSETS_TOPIC: &str = metadata::controller::GROUP_METADATA_TOPIC;
 
 /// What the coordinator must know of the configuration.
 #[derive(Clone, Debug)]
@@ -58,7 +64,8 @@ pub struct GroupCoordinator {
     config: GroupCoordinatorConfig,
     topic: Arc<dyn OffsetsTopic>,
     clock: Clock,
-    slots: Vec<Slot>,
+    /// Bounded by the partitions of the topic.
+    slots: RwLock<BTreeMap<i32, Arc<Slot>>>,
     timers: Arc<TimerWake>,
 }
 
@@ -90,12 +97,11 @@ impl GroupCoordinator {
         topic: Arc<dyn OffsetsTopic>,
         clock: Clock,
     ) -> Arc<GroupCoordinator> {
-        let partitions = usize::try_from(topic.num_partitions()).unwrap_or(0).max(1);
         Arc::new(GroupCoordinator {
             config,
             topic,
             clock,
-            slots: (0..partitions).map(|_| Slot::default()).collect(),
+            slots: RwLock::default(),
             timers: Arc::new(TimerWake::default()),
         })
     }
@@ -184,9 +190,12 @@ impl GroupCoordinator {
         &self,
         request: CommitRequest,
     ) -> Result<impl Future<Output = Vec<TopicErrors>> + use<>, Box<CommitRequest>> {
-        let index = usize::try_from(self.partition_of(&request.group_id)).ok();
-        let slot = index.and_then(|index| self.slots.get(index));
-        let Some(shard) = slot.and_then(Slot::running) else {
+        let slot = self
+            .slots
+            .read()
+            .get(&self.partition_of(&request.group_id))
+            .cloned();
+        let Some(shard) = slot.and_then(|slot| slot.running()) else {
             return Err(Box::new(request));
         };
         let topics = request.topics.clone();
@@ -243,7 +252,7 @@ impl GroupCoordinator {
     /// Why the group's shard cannot be read.
     pub async fn describe_group(&self, group_id: &str) -> Result<Option<DescribedGroup>, ErrorCode> {
         let shard = self.shard(self.partition_of(group_id)).await?;
-        Ok(shard.read(|shard, rows| shard.describe_group(group_id, rows)))
+        shard.read(|shard, rows| shard.describe_group(group_id, rows))
     }
 
     /// ListGroups over all partitions. Creates nothing.
@@ -257,7 +266,7 @@ impl GroupCoordinator {
         }
         for partition in 0..self.topic.num_partitions() {
             let shard = self.shard(partition).await?;
-            groups.extend(shard.read(|shard, rows| shard.list_groups(filter, rows)));
+            groups.extend(shard.read(|shard, rows| shard.list_groups(filter, rows))?);
         }
         Ok(groups)
     }
@@ -277,10 +286,10 @@ impl GroupCoordinator {
         if require_stable {
             shard.settled().await;
         }
-        Ok(shard.read(|shard, rows| match topics {
+        shard.read(|shard, rows| match topics {
             Some(topics) => shard.fetch_offsets(group_id, topics, rows),
             None => shard.fetch_all_offsets(group_id, rows),
-        }))
+        })
     }
 
     /// One expiry pass over all groups; groups without members leave memory.
@@ -302,7 +311,7 @@ impl GroupCoordinator {
         for shard in self.running() {
             figures.loaded_shards += 1;
             figures.waiting_requests += shard.waiting_requests();
-            shard.read(|shard, _| {
+            shard.inspect(|shard| {
                 for group in shard.groups() {
                     *figures.groups.entry(group.state()).or_default() += 1;
                 }
@@ -352,16 +361,21 @@ impl GroupCoordinator {
         answer.await.map_err(|_| ErrorCode::NotCoordinator)
     }
 
-    fn running(&self) -> impl Iterator<Item = Arc<ShardRuntime>> {
-        self.slots.iter().filter_map(|slot| slot.running())
+    fn running(&self) -> Vec<Arc<ShardRuntime>> {
+        let slots = self.slots.read();
+        slots.values().filter_map(|slot| slot.running()).collect()
+    }
+
+    fn slot(&self, partition: i32) -> Arc<Slot> {
+        if let Some(slot) = self.slots.read().get(&partition) {
+            return slot.clone();
+        }
+        self.slots.write().entry(partition).or_default().clone()
     }
 
     /// The shard of a partition, loaded if it is not.
     async fn shard(&self, partition: i32) -> Result<Arc<ShardRuntime>, ErrorCode> {
-        let slot = usize::try_from(partition)
-            .ok()
-            .and_then(|index| self.slots.get(index));
-        let slot = slot.ok_or(ErrorCode::NotCoordinator)?;
+        let slot = self.slot(partition);
         if let Some(shard) = slot.running() {
             return Ok(shard);
         }
@@ -370,6 +384,10 @@ impl GroupCoordinator {
             return Ok(shard);
         }
         self.topic.ensure().await?;
+        // A topic that exists may have fewer partitions than a caller computed with.
+        if partition >= self.topic.num_partitions() {
+            return Err(ErrorCode::NotCoordinator);
+        }
         let topic = self.topic.clone();
         let opened = tokio::task::spawn_blocking(move || topic.open(partition)).await;
         let offsets = opened.map_err(|_| ErrorCode::UnknownServerError)??;
@@ -381,16 +399,17 @@ impl GroupCoordinator {
 }
 
 impl Slot {
-    /// The shard, unless it was given up.
+    /// The shard, unless it was given up or its topic is gone.
     fn running(&self) -> Option<Arc<ShardRuntime>> {
         let running = self.running.read();
-        running.as_ref().filter(|shard| !shard.is_unloaded()).cloned()
+        running.as_ref().filter(|shard| shard.is_current()).cloned()
     }
 }
 
 async fn expire_shard(shard: &Arc<ShardRuntime>) {
     let groups = shard.read(|shard, rows| shard.list_groups(&GroupFilter::default(), rows));
-    for group in groups {
+    // A shard that was given up is loaded again by the next pass.
+    for group in groups.unwrap_or_default() {
         shard.act(Input::ExpireOffsets(group.group_id));
         tokio::task::yield_now().await;
     }

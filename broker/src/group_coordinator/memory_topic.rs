@@ -117,6 +117,10 @@ impl OffsetsPartition for MemoryPartition {
         Ok(first_offset)
     }
 
+    fn is_gone(&self) -> bool {
+        false
+    }
+
     fn committed_offset(&self) -> i64 {
         *self.committed.borrow()
     }
@@ -135,7 +139,8 @@ impl OffsetsPartition for MemoryPartition {
         Ok(())
     }
 
-    fn with_rows(&self, read: &mut dyn FnMut(&dyn CommittedOffsets)) {
+    fn with_rows(&self, read: &mut dyn FnMut(&dyn CommittedOffsets)) -> Result<(), ErrorCode> {
         read(&self.log.lock().rows);
+        Ok(())
     }
 }

@@ -30,6 +30,8 @@ pub trait OffsetsPartition: Send + Sync + 'static {
     /// # Errors
     /// As an append to the log; then nothing was appended.
     fn append(&self, records: &[CoordinatorRecord], now_ms: i64) -> Result<i64, ErrorCode>;
+    /// Whether the topic was deleted; another of its name has other groups.
+    fn is_gone(&self) -> bool;
     /// Everything below this offset is committed.
     fn committed_offset(&self) -> i64;
     /// Waits until everything below `end_offset` is committed.
@@ -40,5 +42,8 @@ pub trait OffsetsPartition: Send + Sync + 'static {
     /// Where the rows cannot be written.
     fn materialise(&self, records: &[CoordinatorRecord], end_offset: i64) -> Result<(), ErrorCode>;
     /// Shows the rows to `read`. Called under the shard's lock.
-    fn with_rows(&self, read: &mut dyn FnMut(&dyn CommittedOffsets));
+    ///
+    /// # Errors
+    /// Where a row could not be read; then what `read` saw must not be acted on.
+    fn with_rows(&self, read: &mut dyn FnMut(&dyn CommittedOffsets)) -> Result<(), ErrorCode>;
 }

@@ -53,7 +53,8 @@ struct InFlight {
 }
 
 impl ShardRuntime {
-    /// Loads the shard of an opened partition: its groups are in memory and their sessions run.
+    /// Loads the shard of an opened partition: its groups are in memory and their sessions run. A shard whose rows cannot
+    /// be read is given up at once.
     pub(super) fn load(
         offsets: Arc<dyn OffsetsPartition>,
         config: &GroupCoordinatorConfig,
@@ -109,9 +110,25 @@ impl ShardRuntime {
     }
 
     /// Reads the shard and its rows.
-    pub(super) fn read<R>(&self, read: impl FnOnce(&Shard, &dyn CommittedOffsets) -> R) -> R {
-        let state = self.state.lock();
-        self.with_rows(|rows| read(&state.shard, rows))
+    ///
+    /// # Errors
+    /// `NOT_COORDINATOR` where the shard was given up, which it is when its rows cannot be read.
+    pub(super) fn read<R>(
+        &self,
+        read: impl FnOnce(&Shard, &dyn CommittedOffsets) -> R,
+    ) -> Result<R, ErrorCode> {
+        let mut state = self.state.lock();
+        let state = &mut *state;
+        let seen = self.with_rows(|rows| read(&state.shard, rows));
+        seen.map_err(|code| {
+            self.unload(state, code);
+            ErrorCode::NotCoordinator
+        })
+    }
+
+    /// Reads what is in memory.
+    pub(super) fn inspect<R>(&self, read: impl FnOnce(&Shard) -> R) -> R {
+        read(&self.state.lock().shard)
     }
 
     /// Resolves when everything that is appended now is rows, or the shard was given up.
@@ -133,7 +150,9 @@ impl ShardRuntime {
     pub(super) fn evict_idle(&self) {
         let mut state = self.state.lock();
         let state = &mut *state;
-        self.with_rows(|rows| state.shard.evict_idle(rows));
+        if let Err(code) = self.with_rows(|rows| state.shard.evict_idle(rows)) {
+            self.unload(state, code);
+        }
     }
 
     /// Fires the timers that are due and returns when the next one is.
@@ -143,7 +162,7 @@ impl ShardRuntime {
             return next;
         }
         // A turn ends with the timers that are due.
-        self.turn(|_, _| Step::default());
+        self.turn(|_, _| Ok(Step::default()));
         self.next_deadline_ms.load(Ordering::Acquire)
     }
 
@@ -152,8 +171,15 @@ impl ShardRuntime {
         self.state.lock().waiting.len()
     }
 
-    /// Whether the shard was given up; another one must be loaded.
-    pub(super) fn is_unloaded(&self) -> bool {
+    /// Whether the shard may go on. If its topic was deleted it is given up now; another one must be loaded.
+    pub(super) fn is_current(&self) -> bool {
+        if self.offsets.is_gone() && !self.is_unloaded() {
+            self.unload(&mut self.state.lock(), ErrorCode::NotCoordinator);
+        }
+        !self.is_unloaded()
+    }
+
+    fn is_unloaded(&self) -> bool {
         self.is_unloaded.load(Ordering::Acquire)
     }
 
@@ -164,48 +190,60 @@ impl ShardRuntime {
         }
     }
 
-    fn with_rows<R>(&self, read: impl FnOnce(&dyn CommittedOffsets) -> R) -> R {
+    fn with_rows<R>(&self, read: impl FnOnce(&dyn CommittedOffsets) -> R) -> Result<R, ErrorCode> {
         let mut read = Some(read);
         let mut result = None;
         self.offsets.with_rows(&mut |rows| {
             if let Some(read) = read.take() {
                 result = Some(read(rows));
             }
-        });
-        result.expect("a partition shows its rows once")
+        })?;
+        Ok(result.expect("a partition that read its rows has shown them"))
     }
 
-    fn step(&self, state: &mut State, input: Input) -> Step {
+    fn step(&self, state: &mut State, input: Input) -> Result<Step, ErrorCode> {
         let now = self.now();
         self.with_rows(|rows| state.shard.step(now, input, rows))
     }
 
     /// One decision and everything that follows from it, under the lock.
-    fn turn(self: &Arc<Self>, decide: impl FnOnce(&Self, &mut State) -> Step) {
+    fn turn(self: &Arc<Self>, decide: impl FnOnce(&Self, &mut State) -> Result<Step, ErrorCode>) {
         let mut state = self.state.lock();
         let state = &mut *state;
         if self.is_unloaded() {
             return;
         }
-        let step = decide(self, state);
-        self.carry_out(state, step);
+        let decided = decide(self, state);
+        self.carry_out_decided(state, decided);
         self.fire_due(state);
         self.publish_deadline(state);
     }
 
+    /// A decision on rows that could not be read is none.
+    fn carry_out_decided(self: &Arc<Self>, state: &mut State, decided: Result<Step, ErrorCode>) {
+        match decided {
+            Ok(step) => self.carry_out(state, step),
+            Err(code) => self.unload(state, code),
+        }
+    }
+
     fn fire_due(self: &Arc<Self>, state: &mut State) {
-        while state
-            .shard
-            .next_deadline_ms()
-            .is_some_and(|due| due <= self.clock.monotonic_ms())
+        while !self.is_unloaded()
+            && state
+                .shard
+                .next_deadline_ms()
+                .is_some_and(|due| due <= self.clock.monotonic_ms())
         {
-            let step = self.step(state, Input::Timer);
-            self.carry_out(state, step);
+            let decided = self.step(state, Input::Timer);
+            self.carry_out_decided(state, decided);
         }
     }
 
     fn publish_deadline(&self, state: &State) {
-        let next = state.shard.next_deadline_ms().unwrap_or(NO_DEADLINE);
+        let next = match state.shard.next_deadline_ms() {
+            Some(next) if !self.is_unloaded() => next,
+            _ => NO_DEADLINE,
+        };
         self.next_deadline_ms.store(next, Ordering::Release);
         self.timers.deadline_set(next);
     }

@@ -43,7 +43,11 @@ pub(super) async fn run(coordinator: Arc<GroupCoordinator>) {
             .timers
             .sleeps_until_ms
             .store(NO_DEADLINE, Ordering::Release);
-        let next = coordinator.running().map(|shard| shard.fire_due_timers()).min();
+        let next = coordinator
+            .running()
+            .iter()
+            .map(|shard| shard.fire_due_timers())
+            .min();
         let next = next.unwrap_or(NO_DEADLINE);
         coordinator.timers.sleeps_until_ms.store(next, Ordering::Release);
         let woken = coordinator.timers.wake.notified();
