@@ -1,3 +1,13 @@
 //! The `cauce` binary.
 
-fn main() {}
+use std::process::ExitCode;
+
+use broker::cli::{self, Args};
+use clap::Parser;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    cli::run(Args::parse())
+}

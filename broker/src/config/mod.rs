@@ -12,6 +12,6 @@ pub mod table;
 
 pub use self::error::ConfigError;
 pub use self::listeners::{Address, Listener};
-pub use self::node_config::{LogConfigDefaults, NetworkConfig, NodeConfig, PassIntervals};
+pub use self::node_config::{GroupKeys, LogConfigDefaults, NetworkConfig, NodeConfig, PassIntervals};
 pub use self::settings::Settings;
 pub use self::sources::{ConfigSources, read_settings};

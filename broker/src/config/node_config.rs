@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
+use metadata::group::GroupConfig;
 use protocol_compat::BrokerId;
 
 use super::error::ConfigError;
@@ -35,10 +37,16 @@ pub struct NodeConfig {
     pub metadata_log_dir: PathBuf,
     /// Sockets and requests.
     pub network: NetworkConfig,
+    /// The coordinator of classic groups.
+    pub groups: GroupKeys,
     /// Logs beyond the topic keys.
     pub log: LogConfigDefaults,
     /// How often background passes run.
     pub passes: PassIntervals,
+    /// `metadata.log.max.record.bytes.between.snapshots`.
+    pub metadata_snapshot_after_bytes: u64,
+    /// `metadata.log.segment.bytes`.
+    pub metadata_log_segment_bytes: u64,
     /// `auto.create.topics.enable`.
     pub auto_create_topics_enable: bool,
     /// `delete.topic.enable`.
@@ -70,12 +78,25 @@ pub struct NetworkConfig {
     pub max_connections_per_ip: usize,
     /// `max.connections.per.ip.overrides`, by host or address.
     pub max_connections_per_ip_overrides: BTreeMap<String, usize>,
+    /// `queued.max.request.bytes`; `None` for no bound over all connections.
+    pub queued_max_request_bytes: Option<usize>,
     /// `fetch.max.bytes`.
     pub fetch_max_bytes: usize,
     /// `max.incremental.fetch.session.cache.slots`.
     pub max_incremental_fetch_session_cache_slots: usize,
     /// `max.request.partition.size.limit`.
     pub max_request_partition_size_limit: i32,
+}
+
+/// The keys of the group coordinator.
+#[derive(Clone, Debug)]
+pub struct GroupKeys {
+    /// What decisions depend on.
+    pub group: GroupConfig,
+    /// `offsets.commit.timeout.ms`.
+    pub commit_timeout: Duration,
+    /// `offsets.retention.check.interval.ms`.
+    pub retention_check_interval: Duration,
 }
 
 /// Settings of logs that are not topic keys.
@@ -87,7 +108,7 @@ pub struct LogConfigDefaults {
     pub producer_id_expiration_ms: i64,
     /// `offsets.topic.num.partitions`.
     pub offsets_topic_num_partitions: i32,
-    /// `offsets.topic.replication.factor`.
+    /// `offsets.topic.replication.factor`, as far as there are nodes: a cluster of one holds one replica.
     pub offsets_topic_replication_factor: i16,
     /// `offsets.topic.segment.bytes`.
     pub offsets_topic_segment_bytes: i32,
@@ -138,14 +159,21 @@ impl NodeConfig {
             metadata_log_dir: metadata_log_dir(&settings, &log_dirs),
             log_dirs,
             network: network(&settings)?,
+            groups: groups(&settings)?,
             log: LogConfigDefaults {
                 num_recovery_threads_per_data_dir: number(&settings, "num.recovery.threads.per.data.dir")?,
                 producer_id_expiration_ms: number(&settings, "producer.id.expiration.ms")?,
                 offsets_topic_num_partitions: number(&settings, "offsets.topic.num.partitions")?,
-                offsets_topic_replication_factor: number(&settings, "offsets.topic.replication.factor")?,
+                offsets_topic_replication_factor: 1
+                    .min(number(&settings, "offsets.topic.replication.factor")?),
                 offsets_topic_segment_bytes: number(&settings, "offsets.topic.segment.bytes")?,
             },
             passes: passes(&settings)?,
+            metadata_snapshot_after_bytes: number(
+                &settings,
+                "metadata.log.max.record.bytes.between.snapshots",
+            )?,
+            metadata_log_segment_bytes: number(&settings, "metadata.log.segment.bytes")?,
             auto_create_topics_enable: flag(&settings, "auto.create.topics.enable"),
             delete_topic_enable: flag(&settings, "delete.topic.enable"),
             num_partitions: number(&settings, "num.partitions")?,
@@ -167,7 +195,7 @@ fn number<T: std::str::FromStr>(settings: &Settings, key: &'static str) -> Resul
         .map_err(|_| settings.refuse(key, "must be a number in its range"))
 }
 
-/// A size of which Kafka's -1 means "as the kernel likes".
+/// A size of which Kafka's -1 means "none" or "as the kernel likes".
 fn size_or_kernel(settings: &Settings, key: &'static str) -> Result<Option<usize>, ConfigError> {
     let value: i64 = number(settings, key)?;
     if value == -1 {
@@ -189,12 +217,32 @@ fn network(settings: &Settings) -> Result<NetworkConfig, ConfigError> {
         max_connections: number(settings, "max.connections")?,
         max_connections_per_ip: number(settings, "max.connections.per.ip")?,
         max_connections_per_ip_overrides: per_ip_overrides(settings)?,
+        queued_max_request_bytes: size_or_kernel(settings, "queued.max.request.bytes")?,
         fetch_max_bytes: number(settings, "fetch.max.bytes")?,
         max_incremental_fetch_session_cache_slots: number(
             settings,
             "max.incremental.fetch.session.cache.slots",
         )?,
         max_request_partition_size_limit: number(settings, "max.request.partition.size.limit")?,
+    })
+}
+
+fn groups(settings: &Settings) -> Result<GroupKeys, ConfigError> {
+    let retention_minutes: i64 = number(settings, "offsets.retention.minutes")?;
+    Ok(GroupKeys {
+        group: GroupConfig {
+            min_session_timeout_ms: number(settings, "group.min.session.timeout.ms")?,
+            max_session_timeout_ms: number(settings, "group.max.session.timeout.ms")?,
+            max_size: number(settings, "group.max.size")?,
+            initial_rebalance_delay_ms: number(settings, "group.initial.rebalance.delay.ms")?,
+            offset_metadata_max_bytes: number(settings, "offset.metadata.max.bytes")?,
+            offsets_retention_ms: retention_minutes.saturating_mul(60_000),
+        },
+        commit_timeout: Duration::from_millis(number(settings, "offsets.commit.timeout.ms")?),
+        retention_check_interval: Duration::from_millis(number(
+            settings,
+            "offsets.retention.check.interval.ms",
+        )?),
     })
 }
 

@@ -13,12 +13,16 @@ pub mod config_change;
 pub mod create_partitions;
 pub mod create_topics;
 pub mod delete_groups;
+pub mod delete_records;
 pub mod delete_topics;
 pub mod describe_cluster;
 pub mod describe_configs;
 pub mod describe_groups;
+pub mod describe_log_dirs;
+pub mod describe_producers;
 pub mod describe_quorum;
 pub mod describe_topic_partitions;
+pub mod fetch;
 pub mod find_coordinator;
 pub mod heartbeat;
 pub mod incremental_alter_configs;
@@ -27,10 +31,13 @@ pub mod join_group;
 pub mod leave_group;
 pub mod list_config_resources;
 pub mod list_groups;
+pub mod list_offsets;
 pub mod metadata;
 pub mod offset_commit;
 pub mod offset_delete;
 pub mod offset_fetch;
+pub mod offset_for_leader_epoch;
+pub mod produce;
 pub mod sync_group;
 pub mod topic_metadata;
 mod wire_text;
@@ -43,9 +50,11 @@ use protocol_compat::ApiKey;
 
 use crate::config::NodeConfig;
 use crate::controller_server::ControllerHandle;
+use crate::fetch_session::FetchSessionCache;
 use crate::group_coordinator::GroupCoordinator;
 use crate::metadata_cache::MetadataCache;
 use crate::producer_id_manager::ProducerIdManager;
+use crate::replica_manager::ReplicaManager;
 use crate::request::{CloseReason, Handled, RequestContext, RequestHandler};
 
 /// What the handlers use; built from the bottom up by the server.
@@ -62,12 +71,26 @@ pub struct Services {
     pub config: Arc<NodeConfig>,
     /// Ids for idempotent producers.
     pub producer_ids: Arc<ProducerIdManager>,
+    /// The partitions of this node.
+    pub replicas: Arc<ReplicaManager>,
+    /// Incremental fetch sessions.
+    pub fetch_sessions: Arc<FetchSessionCache>,
 }
 
 impl RequestHandler for Services {
     fn handle(&self, context: &RequestContext, body: Bytes) -> Handled {
         match context.api_key {
             ApiKey::ApiVersions => api_versions::handle(&self.metadata_cache.image(), context, body),
+            ApiKey::Produce => produce::handle(&self.replicas, context, body),
+            ApiKey::Fetch => {
+                let max_bytes = self.config.network.fetch_max_bytes;
+                fetch::handle(&self.replicas, &self.fetch_sessions, max_bytes, context, body)
+            }
+            ApiKey::ListOffsets => list_offsets::handle(&self.replicas, context, body),
+            ApiKey::DeleteRecords => delete_records::handle(&self.replicas, context, body),
+            ApiKey::OffsetForLeaderEpoch => offset_for_leader_epoch::handle(&self.replicas, context, body),
+            ApiKey::DescribeLogDirs => describe_log_dirs::handle(&self.replicas, context, body),
+            ApiKey::DescribeProducers => describe_producers::handle(&self.replicas, context, body),
             ApiKey::DescribeQuorum => {
                 describe_quorum::handle(&self.quorum, &self.metadata_cache.image(), context, body)
             }
@@ -125,13 +148,6 @@ impl RequestHandler for Services {
                 context,
                 body,
             ),
-            ApiKey::Produce
-            | ApiKey::Fetch
-            | ApiKey::ListOffsets
-            | ApiKey::DeleteRecords
-            | ApiKey::OffsetForLeaderEpoch
-            | ApiKey::DescribeLogDirs
-            | ApiKey::DescribeProducers => not_served(context),
             ApiKey::SaslHandshake
             | ApiKey::AddPartitionsToTxn
             | ApiKey::AddOffsetsToTxn

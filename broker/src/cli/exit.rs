@@ -1,0 +1,46 @@
+//! Exit codes, after `sysexits.h`: a script can tell a taken port from a wrong configuration.
+
+use std::process::ExitCode;
+
+use storage::log_dirs::OpenError;
+
+use crate::server::StartError;
+
+/// The service cannot be given: a port is taken.
+const UNAVAILABLE: u8 = 69;
+/// A fault of this program or of what it runs on.
+const SOFTWARE: u8 = 70;
+/// The data directories cannot be read or written: no permission, full, broken.
+const IO_ERROR: u8 = 74;
+/// Something else holds what is needed; later it may work.
+const TEMPORARY: u8 = 75;
+/// The configuration is wrong, or the directory belongs to somebody else.
+const CONFIG: u8 = 78;
+
+/// The exit code of a failure.
+pub(super) fn exit_code(error: &StartError) -> ExitCode {
+    ExitCode::from(match error {
+        StartError::Config(_) => CONFIG,
+        StartError::PortInUse { .. } | StartError::Bind { .. } => UNAVAILABLE,
+        StartError::LogDirs(error) => of_log_dirs(error),
+        StartError::OffsetStore(_)
+        | StartError::MetadataLog(_)
+        | StartError::Quorum(_)
+        | StartError::Stopped(_) => IO_ERROR,
+        StartError::Registration(_) | StartError::Metrics(_) | StartError::Runtime(_) => SOFTWARE,
+    })
+}
+
+fn of_log_dirs(error: &OpenError) -> u8 {
+    match error {
+        OpenError::InUse(_) => TEMPORARY,
+        OpenError::NoDirectory
+        | OpenError::Foreign { .. }
+        | OpenError::SameId { .. }
+        | OpenError::Unowned(_)
+        | OpenError::PartitionTwice { .. }
+        | OpenError::MetaProperties(_) => CONFIG,
+        OpenError::Checkpoint(_) => IO_ERROR,
+        OpenError::AllFailed(_) => IO_ERROR,
+    }
+}

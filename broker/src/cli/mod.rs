@@ -1,0 +1,90 @@
+//! The command line: what a person types, what the node says, and the exit code.
+//!
+//! Starts the runtime and stops it again. What is started is `server`'s; what the keys mean is `config`'s.
+
+mod args;
+mod exit;
+mod logging;
+mod signals;
+
+use std::process::ExitCode;
+
+use tracing::{error, info};
+
+pub use self::args::Args;
+use self::exit::exit_code;
+use crate::config::{ConfigSources, NodeConfig, read_settings};
+use crate::server::{Server, StartError};
+
+/// Runs a node until it is told to stop.
+pub fn run(args: Args) -> ExitCode {
+    let (config, reports) = match configure(&args) {
+        Ok(configured) => configured,
+        Err(error) => return fail(&error),
+    };
+    logging::start(args.log_level.as_deref(), args.log_format);
+    abort_on_panic();
+    for report in reports {
+        info!("{report}");
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    match runtime {
+        Ok(runtime) => runtime.block_on(serve(config)),
+        Err(cause) => fail(&StartError::Runtime(cause)),
+    }
+}
+
+fn configure(args: &Args) -> Result<(NodeConfig, Vec<String>), StartError> {
+    let sources = ConfigSources {
+        environment: std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect(),
+        file: args.file.clone(),
+        overrides: args.overrides.clone(),
+    };
+    let (settings, mut reports) = read_settings(&sources)?;
+    reports.extend(settings.without_effect());
+    let config = NodeConfig::new(settings, std::env::var("CLUSTER_ID").ok())?;
+    Ok((config, reports))
+}
+
+async fn serve(config: NodeConfig) -> ExitCode {
+    // Asked for before the start, so that a signal during the start is not lost.
+    let mut stop = match signals::StopSignals::listen() {
+        Ok(stop) => stop,
+        Err(cause) => return fail(&StartError::Runtime(cause)),
+    };
+    let mut server = match Server::start(config).await {
+        Ok(server) => server,
+        Err(error) => return fail(&error),
+    };
+    println!("{}", server.greeting());
+    let failure = tokio::select! {
+        signal = stop.received() => {
+            info!(signal, "stopping");
+            None
+        }
+        failure = server.failed() => Some(failure),
+    };
+    server.stop().await;
+    match failure {
+        None => ExitCode::SUCCESS,
+        Some(reason) => fail(&StartError::Stopped(reason)),
+    }
+}
+
+/// One sentence for a person, on the standard error.
+fn fail(error: &StartError) -> ExitCode {
+    eprintln!("cauce: {error}");
+    exit_code(error)
+}
+
+/// A panic is a broken invariant: nothing goes on after it (rule P1).
+fn abort_on_panic() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        error!("a broken invariant stops the process: {panic}");
+        report(panic);
+        std::process::abort();
+    }));
+}

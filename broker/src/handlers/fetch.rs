@@ -1,0 +1,335 @@
+//! Fetch, API key 1, versions 4-18.
+//!
+//! Reads record batches of many partitions: at once where there are enough bytes, else as soon as an append brings them
+//! or the client's patience ends. Records go from the segment file to the socket without being copied in between.
+//!
+//! Version 4 knows isolation levels (KIP-98), 5 the log start offset, 7 sessions (KIP-227), 9 leader epochs (KIP-320), 11
+//! racks and preferred replicas (KIP-392), 12 is flexible and tells where logs part (KIP-595), 13 names topics by id
+//! (KIP-516), 15 moves the follower's id into a tagged field (KIP-903), 16 names leaders (KIP-951), 17 and 18 are for
+//! followers and voters.
+//!
+//! Where we differ: a follower is always refused, because replication is not built; the preferred replica is always the
+//! leader.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use protocol_compat::messages::fetch::{
+    AbortedTransaction, EpochEndOffset, FetchableTopicResponse, LeaderIdAndEpoch, PartitionData,
+};
+use protocol_compat::messages::{FetchRequest, FetchResponse};
+use protocol_compat::{ErrorCode, TopicId};
+
+use crate::fetch_session::{
+    AnswerSummary, FetchContext, FetchKey, FetchSessionCache, FetchTarget, SessionRequest,
+};
+use crate::replica_manager::{
+    FetchLimits, Isolation, PartitionFetch, PartitionRead, ReplicaManager, read_or_wait,
+};
+use crate::request::{Handled, RequestContext};
+
+/// First version with topic ids.
+const FIRST_WITH_TOPIC_ID: i16 = 13;
+/// First version whose answer names leaders.
+const FIRST_WITH_LEADERS: i16 = 16;
+/// Last version whose clients do not know `KAFKA_STORAGE_ERROR`.
+const LAST_WITHOUT_STORAGE_ERROR: i16 = 5;
+
+/// Reads, or waits and reads.
+pub fn handle(
+    replicas: &Arc<ReplicaManager>,
+    sessions: &Arc<FetchSessionCache>,
+    fetch_max_bytes: usize,
+    ctx: &RequestContext,
+    body: Bytes,
+) -> Handled {
+    let request: FetchRequest = match ctx.decode(body) {
+        Ok(request) => request,
+        Err(close) => return close,
+    };
+    let limits = limits(&request, fetch_max_bytes);
+    let session = SessionRequest {
+        id: request.session_id,
+        epoch: request.session_epoch,
+        uses_topic_ids: ctx.version >= FIRST_WITH_TOPIC_ID,
+    };
+    let follower = is_from_follower(&request);
+    let forgotten = forgotten(&request);
+    let now_ms = replicas.monotonic_ms();
+    let context = match sessions.begin(session, wanted(request), &forgotten, now_ms) {
+        Ok(context) => context,
+        Err(error) => return Handled::Now(ctx.respond_fetch(&refusal(error))),
+    };
+    let fetch = Fetch {
+        partitions: partitions(replicas, &context, ctx.version, follower),
+        context,
+        replicas: replicas.clone(),
+        sessions: sessions.clone(),
+        isolation: limits.isolation,
+    };
+    read(fetch, limits, ctx)
+}
+
+fn read(fetch: Fetch, limits: FetchLimits, ctx: &RequestContext) -> Handled {
+    let readable: Vec<PartitionFetch> = fetch.readable().cloned().collect();
+    if readable.is_empty() {
+        return Handled::Now(ctx.respond_fetch(&fetch.answer(ctx.version, Vec::new())));
+    }
+    match read_or_wait(readable, limits) {
+        Ok(reads) => Handled::Now(ctx.respond_fetch(&fetch.answer(ctx.version, reads))),
+        Err(wait) => {
+            let ctx = ctx.clone();
+            Handled::Later(Box::pin(async move {
+                let reads = wait.finish(tokio::time::sleep(limits.max_wait)).await;
+                ctx.respond_fetch(&fetch.answer(ctx.version, reads))
+            }))
+        }
+    }
+}
+
+/// An answer that only says what is wrong with the session.
+fn refusal(error: ErrorCode) -> FetchResponse {
+    FetchResponse {
+        error_code: error as i16,
+        ..FetchResponse::default()
+    }
+}
+
+fn limits(request: &FetchRequest, fetch_max_bytes: usize) -> FetchLimits {
+    let max_bytes = size(request.max_bytes).min(fetch_max_bytes);
+    FetchLimits {
+        min_bytes: size(request.min_bytes).min(max_bytes),
+        max_bytes,
+        max_wait: Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)),
+        isolation: if request.isolation_level == 1 {
+            Isolation::ReadCommitted
+        } else {
+            Isolation::ReadUncommitted
+        },
+    }
+}
+
+fn size(bytes: i32) -> usize {
+    usize::try_from(bytes).unwrap_or(0)
+}
+
+fn is_from_follower(request: &FetchRequest) -> bool {
+    request.replica_id.0 >= 0 || request.replica_state.replica_id.0 >= 0
+}
+
+/// What the request names, each partition once: where it stands first, with what it says last.
+fn wanted(request: FetchRequest) -> Vec<(FetchKey, FetchTarget)> {
+    let mut wanted: Vec<(FetchKey, FetchTarget)> = Vec::new();
+    let mut positions: HashMap<FetchKey, usize> = HashMap::new();
+    for topic in request.topics {
+        for partition in topic.partitions {
+            let key = FetchKey {
+                name: topic.topic.0.clone(),
+                id: TopicId(topic.topic_id),
+                partition: partition.partition,
+            };
+            let target = FetchTarget {
+                fetch_offset: partition.fetch_offset,
+                max_bytes: partition.partition_max_bytes,
+                current_leader_epoch: partition.current_leader_epoch,
+                last_fetched_epoch: partition.last_fetched_epoch,
+            };
+            match positions.get(&key).and_then(|&at| wanted.get_mut(at)) {
+                Some((_, earlier)) => *earlier = target,
+                None => {
+                    positions.insert(key.clone(), wanted.len());
+                    wanted.push((key, target));
+                }
+            }
+        }
+    }
+    wanted
+}
+
+fn forgotten(request: &FetchRequest) -> Vec<FetchKey> {
+    let mut forgotten = Vec::new();
+    for topic in &request.forgotten_topics_data {
+        forgotten.extend(topic.partitions.iter().map(|&partition| FetchKey {
+            name: topic.topic.0.clone(),
+            id: TopicId(topic.topic_id),
+            partition,
+        }));
+    }
+    forgotten
+}
+
+/// What is there of each wanted partition, in the order of the context.
+fn partitions(
+    replicas: &ReplicaManager,
+    context: &FetchContext,
+    version: i16,
+    follower: bool,
+) -> Vec<PartitionFetch> {
+    let find = |key: &FetchKey, target: &FetchTarget| {
+        let partition = if version >= FIRST_WITH_TOPIC_ID {
+            replicas.partition_by_id(key.id, key.partition)
+        } else {
+            replicas.partition(&key.name, key.partition)
+        }?;
+        if !follower {
+            return Ok(partition);
+        }
+        // No partition has a follower; Kafka's words for a replica that it does not know.
+        partition.check_leader_epoch(target.current_leader_epoch)?;
+        Err(if target.current_leader_epoch >= 0 {
+            ErrorCode::UnknownLeaderEpoch
+        } else {
+            ErrorCode::NotLeaderOrFollower
+        })
+    };
+    let wanted = context.targets.iter();
+    wanted
+        .map(|(key, target)| PartitionFetch {
+            partition: find(key, target),
+            fetch_offset: target.fetch_offset,
+            max_bytes: size(target.max_bytes),
+            current_leader_epoch: target.current_leader_epoch,
+            last_fetched_epoch: target.last_fetched_epoch,
+        })
+        .collect()
+}
+
+/// Whether metadata does not know the partition, so that the rest of the fetch may wait without it.
+fn is_unknown(fetch: &PartitionFetch) -> bool {
+    matches!(
+        fetch.partition,
+        Err(ErrorCode::UnknownTopicId | ErrorCode::UnknownTopicOrPartition)
+    )
+}
+
+/// A fetch between its reading and its answer.
+struct Fetch {
+    context: FetchContext,
+    partitions: Vec<PartitionFetch>,
+    replicas: Arc<ReplicaManager>,
+    sessions: Arc<FetchSessionCache>,
+    isolation: Isolation,
+}
+
+impl Fetch {
+    fn readable(&self) -> impl Iterator<Item = &PartitionFetch> {
+        self.partitions.iter().filter(|fetch| !is_unknown(fetch))
+    }
+
+    /// Puts the reads of the readable partitions together with the errors of the others, which come last.
+    fn answer(self, version: i16, reads: Vec<PartitionRead>) -> FetchResponse {
+        let keys = || {
+            self.context
+                .targets
+                .iter()
+                .map(|(key, _)| key)
+                .zip(&self.partitions)
+        };
+        let read_keys = keys()
+            .filter(|(_, fetch)| !is_unknown(fetch))
+            .map(|(key, _)| key.clone());
+        let mut answers: Vec<(FetchKey, PartitionRead)> = read_keys.zip(reads).collect();
+        for (key, fetch) in keys().filter(|(_, fetch)| is_unknown(fetch)) {
+            let error = fetch
+                .partition
+                .as_ref()
+                .err()
+                .copied()
+                .unwrap_or(ErrorCode::UnknownServerError);
+            answers.push((key.clone(), PartitionRead::error(error)));
+        }
+        let summaries: Vec<(FetchKey, AnswerSummary)> = answers
+            .iter()
+            .map(|(key, read)| (key.clone(), summary(read)))
+            .collect();
+        let finished = self
+            .sessions
+            .finish(self.context, &summaries, self.replicas.monotonic_ms());
+        let mut response = FetchResponse {
+            error_code: finished.error as i16,
+            session_id: finished.session_id,
+            ..FetchResponse::default()
+        };
+        for ((key, read), included) in answers.into_iter().zip(finished.included) {
+            if included {
+                let data = partition_data(&self.replicas, version, self.isolation, &key, read);
+                push_partition(&mut response.responses, key, data);
+            }
+        }
+        response
+    }
+}
+
+fn summary(read: &PartitionRead) -> AnswerSummary {
+    AnswerSummary {
+        error: read.error,
+        high_watermark: read.high_watermark,
+        log_start_offset: read.log_start_offset,
+        has_records: !read.records.is_empty(),
+        is_diverging: read.diverging_epoch.is_some(),
+    }
+}
+
+/// Neighbours of one topic share an entry.
+fn push_partition(topics: &mut Vec<FetchableTopicResponse>, key: FetchKey, data: PartitionData) {
+    match topics.last_mut() {
+        Some(last) if last.topic == key.name && last.topic_id == key.id => last.partitions.push(data),
+        _ => topics.push(FetchableTopicResponse {
+            topic: key.name,
+            topic_id: key.id,
+            partitions: vec![data],
+        }),
+    }
+}
+
+fn partition_data(
+    replicas: &ReplicaManager,
+    version: i16,
+    isolation: Isolation,
+    key: &FetchKey,
+    read: PartitionRead,
+) -> PartitionData {
+    let mut data = PartitionData {
+        partition_index: key.partition,
+        error_code: error_for(version, read.error) as i16,
+        high_watermark: read.high_watermark,
+        last_stable_offset: read.last_stable_offset,
+        log_start_offset: read.log_start_offset,
+        aborted_transactions: aborted_transactions(isolation, &read),
+        records: Some(read.records),
+        ..PartitionData::default()
+    };
+    if let Some((epoch, end_offset)) = read.diverging_epoch {
+        data.diverging_epoch = EpochEndOffset { epoch, end_offset };
+    }
+    let is_about_leader = matches!(
+        read.error,
+        ErrorCode::NotLeaderOrFollower | ErrorCode::FencedLeaderEpoch
+    );
+    if version >= FIRST_WITH_LEADERS
+        && is_about_leader
+        && let Some((leader, epoch)) = replicas.leader(&key.name, key.id, key.partition)
+    {
+        data.current_leader = LeaderIdAndEpoch {
+            leader_id: leader.0,
+            leader_epoch: epoch.0,
+        };
+    }
+    data
+}
+
+/// No transaction can be aborted before transactions are built: the list is empty for readers of committed records and
+/// absent for the others.
+fn aborted_transactions(isolation: Isolation, read: &PartitionRead) -> Option<Vec<AbortedTransaction>> {
+    (isolation == Isolation::ReadCommitted && read.error == ErrorCode::None).then(Vec::new)
+}
+
+fn error_for(version: i16, error: ErrorCode) -> ErrorCode {
+    if version <= LAST_WITHOUT_STORAGE_ERROR && error == ErrorCode::KafkaStorageError {
+        ErrorCode::NotLeaderOrFollower
+    } else {
+        error
+    }
+}

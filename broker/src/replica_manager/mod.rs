@@ -1,0 +1,268 @@
+//! The partitions of this node: opened when first touched, found by name or by topic id, gone when their topic is.
+//!
+//! Metadata says which partitions this node leads; a partition that is not open costs nothing. Records are appended and read
+//! through [`Partition`]; who may do so and in which format is for the handlers.
+
+mod log_config;
+mod partition;
+mod purgatory;
+mod read;
+
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use metadata::configs::{BrokerLayers, ConfigResource, topic_config_values};
+use metadata::image::{MetadataImage, TopicImage};
+use parking_lot::{Mutex, RwLock};
+use protocol_compat::{BrokerId, ErrorCode, LeaderEpoch, TopicId, TopicPartition};
+use storage::log::LogConfig;
+use storage::log_manager::LogManager;
+use tracing::error;
+
+use self::partition::PartitionEvents;
+pub use self::partition::{Acknowledgement, Partition, RequiredAcks};
+pub use self::read::{FetchLimits, FetchWait, Isolation, PartitionFetch, PartitionRead, read_or_wait};
+use crate::clock::Clock;
+use crate::config::Settings;
+use crate::metadata_cache::MetadataCache;
+
+/// How many partitions may be opening at one time before two of them can wait for each other by chance.
+const OPENING_TURNS: usize = 64;
+
+/// The partitions of this node.
+pub struct ReplicaManager {
+    node_id: BrokerId,
+    cache: MetadataCache,
+    logs: Arc<LogManager>,
+    from_file: BTreeMap<String, String>,
+    clock: Clock,
+    open: RwLock<HashMap<(TopicId, i32), Arc<Partition>>>,
+    opening: [Mutex<()>; OPENING_TURNS],
+}
+
+impl ReplicaManager {
+    /// The partitions that `logs` holds for this node.
+    pub fn new(
+        node_id: BrokerId,
+        cache: MetadataCache,
+        logs: Arc<LogManager>,
+        settings: &Settings,
+        clock: Clock,
+    ) -> ReplicaManager {
+        ReplicaManager {
+            node_id,
+            cache,
+            logs,
+            from_file: settings.from_file(),
+            clock,
+            open: RwLock::default(),
+            opening: std::array::from_fn(|_| Mutex::new(())),
+        }
+    }
+
+    /// The partition of a topic by name, opened if it is not.
+    ///
+    /// # Errors
+    /// `UNKNOWN_TOPIC_OR_PARTITION` where it does not exist, `NOT_LEADER_OR_FOLLOWER` where another node leads it,
+    /// `KAFKA_STORAGE_ERROR` where its log cannot be opened.
+    pub fn partition(&self, topic: &str, index: i32) -> Result<Arc<Partition>, ErrorCode> {
+        let image = self.cache.image();
+        let topic = image
+            .topics
+            .by_name(topic)
+            .ok_or(ErrorCode::UnknownTopicOrPartition)?;
+        self.partition_of(&image, topic, index)
+    }
+
+    /// The partition of a topic by id, opened if it is not.
+    ///
+    /// # Errors
+    /// As [`ReplicaManager::partition`], and `UNKNOWN_TOPIC_ID` where no topic has this id.
+    pub fn partition_by_id(&self, topic: TopicId, index: i32) -> Result<Arc<Partition>, ErrorCode> {
+        let image = self.cache.image();
+        let topic = image.topics.by_id(topic).ok_or(ErrorCode::UnknownTopicId)?;
+        self.partition_of(&image, topic, index)
+    }
+
+    fn partition_of(
+        &self,
+        image: &MetadataImage,
+        topic: &TopicImage,
+        index: i32,
+    ) -> Result<Arc<Partition>, ErrorCode> {
+        let registration = topic.partition(index).ok_or(ErrorCode::UnknownTopicOrPartition)?;
+        if registration.leader != self.node_id {
+            return Err(ErrorCode::NotLeaderOrFollower);
+        }
+        if let Some(partition) = self.open.read().get(&(topic.id, index)) {
+            return Ok(partition.clone());
+        }
+        self.open_partition(image, topic, index, registration.leader_epoch.0)
+    }
+
+    /// Opens the log, which recovers what an unclean stop left, and takes the partition into the map. Two that open the
+    /// same partition wait for each other; others do not.
+    fn open_partition(
+        &self,
+        image: &MetadataImage,
+        topic: &TopicImage,
+        index: i32,
+        leader_epoch: i32,
+    ) -> Result<Arc<Partition>, ErrorCode> {
+        let key = (topic.id, index);
+        let _turn = self.turn_of(&key).lock();
+        if let Some(partition) = self.open.read().get(&key) {
+            return Ok(partition.clone());
+        }
+        let topic_partition = TopicPartition::new(topic.name.clone(), index);
+        let events = PartitionEvents::new();
+        let config = Arc::new(self.log_config(image, &topic.name));
+        let log = self
+            .logs
+            .get_or_open(
+                &topic_partition,
+                topic.id,
+                config,
+                Some(events.clone()),
+                self.clock.wall_ms(),
+            )
+            .map_err(|cause| {
+                error!(partition = %topic_partition, %cause, "could not open a partition");
+                ErrorCode::KafkaStorageError
+            })?;
+        let partition = Partition::new(
+            topic.id,
+            topic_partition,
+            leader_epoch,
+            log,
+            self.logs.clone(),
+            &events,
+        );
+        self.open.write().insert(key, partition.clone());
+        Ok(partition)
+    }
+
+    fn turn_of(&self, key: &(TopicId, i32)) -> &Mutex<()> {
+        let mut hasher = std::hash::DefaultHasher::new();
+        key.hash(&mut hasher);
+        let slot = usize::try_from(hasher.finish() % OPENING_TURNS as u64).unwrap_or(0);
+        &self.opening[slot]
+    }
+
+    /// The values of the topic keys on a topic: its own, else the broker's, else Kafka's.
+    pub fn log_config(&self, image: &MetadataImage, topic: &str) -> LogConfig {
+        let own = image
+            .configs
+            .entries(&ConfigResource::topic(topic))
+            .map(|(key, value)| (key.to_string(), value.to_string()))
+            .collect();
+        let layers = BrokerLayers {
+            node_id: self.node_id,
+            from_file: &self.from_file,
+            dynamic: &image.configs,
+        };
+        log_config::from_values(&topic_config_values(&own, layers))
+    }
+
+    /// Every partition that this node leads.
+    pub fn led(&self, image: &MetadataImage) -> Vec<(Arc<str>, i32)> {
+        let mut led = Vec::new();
+        for topic in image.topics.iter() {
+            let mine = topic
+                .partitions()
+                .filter(|(_, partition)| partition.leader == self.node_id);
+            led.extend(mine.map(|(index, _)| (topic.name.clone(), index)));
+        }
+        led
+    }
+
+    /// The partitions that are open.
+    pub fn open_partitions(&self) -> Vec<Arc<Partition>> {
+        self.open.read().values().cloned().collect()
+    }
+
+    /// Leader and leader epoch of a partition, by topic id or, where that is nil, by name.
+    pub fn leader(&self, name: &str, id: TopicId, index: i32) -> Option<(BrokerId, LeaderEpoch)> {
+        let image = self.cache.image();
+        let topic = if id.is_nil() {
+            image.topics.by_name(name)
+        } else {
+            image.topics.by_id(id)
+        }?;
+        let partition = topic.partition(index)?;
+        Some((partition.leader, partition.leader_epoch))
+    }
+
+    /// The wall clock, for appends.
+    pub fn now_ms(&self) -> i64 {
+        self.clock.wall_ms()
+    }
+
+    /// The monotonic clock in milliseconds, for ages.
+    pub fn monotonic_ms(&self) -> i64 {
+        self.clock.monotonic_ms()
+    }
+
+    /// The newest metadata.
+    pub fn image(&self) -> Arc<MetadataImage> {
+        self.cache.image()
+    }
+
+    /// The logs below the partitions.
+    pub fn logs(&self) -> &Arc<LogManager> {
+        &self.logs
+    }
+
+    /// Acts on a new image: closes and deletes what is no longer there, takes over leader epochs and configurations.
+    pub fn image_changed(&self, before: &MetadataImage, now: &MetadataImage) {
+        for partition in self.open_partitions() {
+            let place = partition.topic_partition();
+            match now
+                .topics
+                .by_id(partition.topic_id())
+                .and_then(|topic| topic.partition(place.partition))
+            {
+                None => self.delete(&partition),
+                Some(registration) => partition.set_leader_epoch(registration.leader_epoch.0),
+            }
+        }
+        self.delete_unopened(before, now);
+        if before.configs != now.configs {
+            for partition in self.open_partitions() {
+                let config = self.log_config(now, &partition.topic_partition().topic);
+                partition.update_config(Arc::new(config));
+            }
+        }
+    }
+
+    fn delete(&self, partition: &Arc<Partition>) {
+        self.open
+            .write()
+            .remove(&(partition.topic_id(), partition.topic_partition().partition));
+        partition.set_gone();
+        self.delete_log(partition.topic_partition());
+    }
+
+    /// Partitions of deleted topics that were never opened still have their directories.
+    fn delete_unopened(&self, before: &MetadataImage, now: &MetadataImage) {
+        if before.topics == now.topics {
+            return;
+        }
+        for topic in before
+            .topics
+            .iter()
+            .filter(|topic| now.topics.by_id(topic.id).is_none())
+        {
+            for (index, _) in topic.partitions() {
+                self.delete_log(&TopicPartition::new(topic.name.clone(), index));
+            }
+        }
+    }
+
+    fn delete_log(&self, place: &TopicPartition) {
+        if let Err(cause) = self.logs.delete(place, self.clock.wall_ms()) {
+            error!(partition = %place, %cause, "could not delete a partition");
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! One partition that this node leads: its log, its high watermark, and those who wait for it.
+//!
+//! A partition is bound to one topic id for life: a topic that is deleted and created again has another `Partition` with
+//! another log (rule C10). The high watermark of a lone replica is its own end: the readable one, or in flushed mode
+//! (`flush.messages=1`) the flushed one (rules R5, R6). What a fetch reads is in `read.rs`.
+
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+
+use bytes::Bytes;
+use protocol_compat::{ErrorCode, TopicId, TopicPartition};
+use storage::log::{AppendError, AppendInfo, AppendOrigin, LogConfig, LogEvents, PartitionLog};
+use storage::log_manager::LogManager;
+use tokio::sync::Notify;
+
+use super::purgatory::{Progress, Purgatory, Until, Waiting};
+
+/// A partition that is open on this node.
+pub struct Partition {
+    topic_id: TopicId,
+    topic_partition: TopicPartition,
+    log: Arc<PartitionLog>,
+    logs: Arc<LogManager>,
+    leader_epoch: AtomicI32,
+    appended_bytes: AtomicU64,
+    is_gone: AtomicBool,
+    purgatory: Purgatory,
+}
+
+/// What an acknowledgement waits for, once the log has the records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequiredAcks {
+    /// acks=1: the log of the leader, flushed where the topic asks for it.
+    Leader,
+    /// acks=all: every in-sync replica.
+    AllInSync,
+}
+
+/// Tells a partition what its log did. The log owns this, the partition owns the log.
+pub(super) struct PartitionEvents {
+    partition: OnceLock<Weak<Partition>>,
+}
+
+impl PartitionEvents {
+    pub(super) fn new() -> Arc<PartitionEvents> {
+        Arc::new(PartitionEvents {
+            partition: OnceLock::new(),
+        })
+    }
+
+    fn with(&self, act: impl FnOnce(&Partition)) {
+        if let Some(partition) = self.partition.get().and_then(Weak::upgrade) {
+            act(&partition);
+        }
+    }
+}
+
+impl LogEvents for PartitionEvents {
+    fn published(&self, _log_end_offset: i64) {
+        self.with(Partition::advance);
+    }
+
+    fn flushed(&self, _offset: i64) {
+        self.with(Partition::advance);
+    }
+
+    fn failed(&self) {
+        self.with(|partition| partition.purgatory.wake_all());
+    }
+}
+
+impl Partition {
+    /// The partition on top of an open log that reports to `events`.
+    pub(super) fn new(
+        topic_id: TopicId,
+        topic_partition: TopicPartition,
+        leader_epoch: i32,
+        log: Arc<PartitionLog>,
+        logs: Arc<LogManager>,
+        events: &PartitionEvents,
+    ) -> Arc<Partition> {
+        let partition = Arc::new(Partition {
+            topic_id,
+            topic_partition,
+            log,
+            logs,
+            leader_epoch: AtomicI32::new(leader_epoch),
+            appended_bytes: AtomicU64::new(0),
+            is_gone: AtomicBool::new(false),
+            purgatory: Purgatory::default(),
+        });
+        // The events were made for this partition alone, so that nobody else has set them.
+        events.partition.get_or_init(|| Arc::downgrade(&partition));
+        partition.advance();
+        partition
+    }
+
+    /// The topic's id.
+    pub fn topic_id(&self) -> TopicId {
+        self.topic_id
+    }
+
+    /// The topic's name and the partition's index.
+    pub fn topic_partition(&self) -> &TopicPartition {
+        &self.topic_partition
+    }
+
+    /// The log.
+    pub fn log(&self) -> &Arc<PartitionLog> {
+        &self.log
+    }
+
+    /// The epoch of this node's leadership.
+    pub fn leader_epoch(&self) -> i32 {
+        self.leader_epoch.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_leader_epoch(&self, epoch: i32) {
+        self.leader_epoch.fetch_max(epoch, Ordering::AcqRel);
+    }
+
+    /// Bytes appended since the partition was opened.
+    pub(super) fn appended_bytes(&self) -> u64 {
+        self.appended_bytes.load(Ordering::Acquire)
+    }
+
+    /// How many requests wait for this partition.
+    pub fn waiting(&self) -> usize {
+        self.purgatory.len()
+    }
+
+    /// Whether the topic was deleted, or created again under another id.
+    pub fn is_gone(&self) -> bool {
+        self.is_gone.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_gone(&self) {
+        self.is_gone.store(true, Ordering::Release);
+        self.purgatory.wake_all();
+    }
+
+    pub(super) fn update_config(&self, config: Arc<LogConfig>) {
+        self.log.update_config(config);
+        self.advance();
+    }
+
+    pub(super) fn purgatory(&self) -> &Purgatory {
+        &self.purgatory
+    }
+
+    /// Checks the leader epoch that a client names (KIP-320); -1 names none.
+    ///
+    /// # Errors
+    /// `FENCED_LEADER_EPOCH` for an older one, `UNKNOWN_LEADER_EPOCH` for a newer one.
+    pub fn check_leader_epoch(&self, current_leader_epoch: i32) -> Result<(), ErrorCode> {
+        let epoch = self.leader_epoch();
+        match current_leader_epoch {
+            -1 => Ok(()),
+            known if known < epoch => Err(ErrorCode::FencedLeaderEpoch),
+            known if known > epoch => Err(ErrorCode::UnknownLeaderEpoch),
+            _ => Ok(()),
+        }
+    }
+
+    /// Appends on the caller's thread. On return the records are readable by whoever may read them.
+    ///
+    /// # Errors
+    /// The log's.
+    pub fn append(
+        &self,
+        batches: Bytes,
+        origin: AppendOrigin,
+        now_ms: i64,
+    ) -> Result<AppendInfo, AppendError> {
+        let size = batches.len() as u64;
+        // Counted before the log publishes, so that a fetch that this append wakes sees it.
+        self.appended_bytes.fetch_add(size, Ordering::AcqRel);
+        let info = self
+            .log
+            .append_as_leader(batches, self.leader_epoch(), origin, now_ms)?;
+        if info.flush_required {
+            self.logs.request_flush(&self.log);
+        }
+        Ok(info)
+    }
+
+    /// Waits until the records of an append may be acknowledged; `None` if that is now.
+    pub fn acknowledgement(
+        self: &Arc<Self>,
+        info: &AppendInfo,
+        acks: RequiredAcks,
+    ) -> Option<Acknowledgement> {
+        let end = info.last_offset.checked_add(1)?;
+        let until = match acks {
+            RequiredAcks::AllInSync => Until::Committed(end),
+            RequiredAcks::Leader if info.flush_required => Until::Flushed(end),
+            RequiredAcks::Leader => return None,
+        };
+        if until.is_reached(self.progress()) {
+            return None;
+        }
+        let wake = Arc::new(Notify::new());
+        Some(Acknowledgement {
+            waiting: Waiting::enter(self, until, &wake),
+            partition: self.clone(),
+            until,
+            wake,
+        })
+    }
+
+    /// Waits until the high watermark reaches `offset`.
+    ///
+    /// # Errors
+    /// As [`Acknowledgement::given`].
+    pub async fn committed(self: &Arc<Self>, offset: i64) -> Result<(), ErrorCode> {
+        let wake = Arc::new(Notify::new());
+        let until = Until::Committed(offset);
+        let acknowledgement = Acknowledgement {
+            waiting: Waiting::enter(self, until, &wake),
+            partition: self.clone(),
+            until,
+            wake,
+        };
+        acknowledgement.given().await
+    }
+
+    fn progress(&self) -> Progress {
+        Progress {
+            high_watermark: self.log.high_watermark(),
+            flushed_offset: self.log.flushed_offset(),
+        }
+    }
+
+    /// Moves the high watermark as far as the log allows and wakes those whom that satisfies.
+    pub(super) fn advance(&self) {
+        self.purgatory.advance(|| {
+            let end = if self.log.config().flush_messages == 1 {
+                self.log.flushed_offset()
+            } else {
+                self.log.log_end_offset()
+            };
+            if end > self.log.high_watermark() {
+                self.log.update_high_watermark(end);
+            }
+            self.progress()
+        });
+    }
+}
+
+/// An acknowledgement that is not due yet.
+pub struct Acknowledgement {
+    waiting: Waiting,
+    partition: Arc<Partition>,
+    until: Until,
+    wake: Arc<Notify>,
+}
+
+impl Acknowledgement {
+    /// Resolves when the acknowledgement is due.
+    ///
+    /// # Errors
+    /// `KAFKA_STORAGE_ERROR` where the log failed meanwhile, `NOT_LEADER_OR_FOLLOWER` where the topic was deleted.
+    pub async fn given(self) -> Result<(), ErrorCode> {
+        let _listed = self.waiting;
+        loop {
+            if self.until.is_reached(self.partition.progress()) {
+                return Ok(());
+            }
+            if self.partition.is_gone() {
+                return Err(ErrorCode::NotLeaderOrFollower);
+            }
+            if self.partition.log.is_failed() {
+                return Err(ErrorCode::KafkaStorageError);
+            }
+            self.wake.notified().await;
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! Who waits for a partition: acknowledgements for a high watermark or a flush, fetches for new data.
+//!
+//! One list per partition, absent while nobody waits. Whoever moves an offset wakes those that it satisfies, after the
+//! offset is visible and under the list's lock; whoever waits registers first and looks at the offset afterwards. Between
+//! the two no wake-up is lost. Dropping a [`Waiting`] takes it off the list, so a cancelled request leaves nothing behind.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::partition::Partition;
+
+/// What a waiter waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Until {
+    /// The high watermark reaches this offset.
+    Committed(i64),
+    /// The flushed end of the log reaches this offset.
+    Flushed(i64),
+    /// The high watermark passes this offset.
+    Readable(i64),
+}
+
+/// How far a partition has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Progress {
+    pub high_watermark: i64,
+    pub flushed_offset: i64,
+}
+
+impl Until {
+    /// Whether a partition that has come this far ends the wait.
+    pub(super) fn is_reached(self, progress: Progress) -> bool {
+        match self {
+            Until::Committed(offset) => progress.high_watermark >= offset,
+            Until::Flushed(offset) => progress.flushed_offset >= offset,
+            Until::Readable(offset) => progress.high_watermark > offset,
+        }
+    }
+}
+
+struct Waiter {
+    until: Until,
+    wake: Arc<Notify>,
+}
+
+#[derive(Default)]
+struct Waiters {
+    next_id: u64,
+    by_id: BTreeMap<u64, Waiter>,
+}
+
+/// The waiters of one partition: a lock and a pointer while nobody waits.
+#[derive(Default)]
+pub(super) struct Purgatory {
+    waiters: Mutex<Option<Box<Waiters>>>,
+}
+
+impl Purgatory {
+    /// Runs `advance` alone and wakes those whose wait it ended. Waiters stay listed until they leave by themselves.
+    pub(super) fn advance(&self, advance: impl FnOnce() -> Progress) {
+        let waiters = self.waiters.lock();
+        let progress = advance();
+        if let Some(waiters) = waiters.as_deref() {
+            let reached = waiters
+                .by_id
+                .values()
+                .filter(|waiter| waiter.until.is_reached(progress));
+            reached.for_each(|waiter| waiter.wake.notify_one());
+        }
+    }
+
+    /// Wakes everybody: the partition failed, was deleted, or has another leader.
+    pub(super) fn wake_all(&self) {
+        if let Some(waiters) = self.waiters.lock().as_deref() {
+            waiters.by_id.values().for_each(|waiter| waiter.wake.notify_one());
+        }
+    }
+
+    fn add(&self, until: Until, wake: Arc<Notify>) -> u64 {
+        let mut waiters = self.waiters.lock();
+        let waiters = waiters.get_or_insert_default();
+        let id = waiters.next_id;
+        waiters.next_id = id.wrapping_add(1);
+        waiters.by_id.insert(id, Waiter { until, wake });
+        id
+    }
+
+    fn remove(&self, id: u64) {
+        let mut waiters = self.waiters.lock();
+        if let Some(list) = waiters.as_deref_mut() {
+            list.by_id.remove(&id);
+            if list.by_id.is_empty() {
+                *waiters = None;
+            }
+        }
+    }
+
+    /// How many wait.
+    pub(super) fn len(&self) -> usize {
+        self.waiters
+            .lock()
+            .as_deref()
+            .map_or(0, |waiters| waiters.by_id.len())
+    }
+}
+
+/// A place on a partition's list; leaving the scope leaves the list.
+pub struct Waiting {
+    partition: Arc<Partition>,
+    id: u64,
+}
+
+impl Waiting {
+    /// Lists a waiter. `wake` remembers a wake-up that comes before it is awaited.
+    pub(super) fn enter(partition: &Arc<Partition>, until: Until, wake: &Arc<Notify>) -> Waiting {
+        Waiting {
+            id: partition.purgatory().add(until, wake.clone()),
+            partition: partition.clone(),
+        }
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.partition.purgatory().remove(self.id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn progress(high_watermark: i64, flushed_offset: i64) -> Progress {
+        Progress {
+            high_watermark,
+            flushed_offset,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_wake_up_before_the_wait_is_remembered() {
+        let purgatory = Purgatory::default();
+        let wake = Arc::new(Notify::new());
+        let id = purgatory.add(Until::Committed(5), wake.clone());
+        purgatory.advance(|| progress(5, 0));
+        wake.notified().await;
+        purgatory.remove(id);
+        assert_eq!(purgatory.len(), 0);
+        assert!(purgatory.waiters.lock().is_none());
+    }
+
+    #[test]
+    fn each_wait_ends_at_its_own_offset() {
+        assert!(Until::Committed(5).is_reached(progress(5, 0)));
+        assert!(!Until::Readable(5).is_reached(progress(5, 9)));
+        assert!(Until::Readable(5).is_reached(progress(6, 0)));
+        assert!(!Until::Flushed(5).is_reached(progress(9, 4)));
+        assert!(Until::Flushed(5).is_reached(progress(0, 5)));
+    }
+}

@@ -1,0 +1,244 @@
+//! What a fetch reads: from one partition at once, and from many with a wait for enough bytes.
+//!
+//! The high watermark and the last stable offset are read once per partition and answer (rule R15). Records are slices of
+//! what one positioned read returned; they are copied nowhere else.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use protocol_compat::ErrorCode;
+use tokio::sync::Notify;
+
+use super::partition::Partition;
+use super::purgatory::{Until, Waiting};
+use crate::error_codes;
+
+/// How far a consumer may read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Isolation {
+    /// Up to the high watermark.
+    ReadUncommitted,
+    /// Up to the last stable offset.
+    ReadCommitted,
+}
+
+/// One partition of a fetch.
+#[derive(Clone)]
+pub struct PartitionFetch {
+    /// The partition, or why it cannot be read.
+    pub partition: Result<Arc<Partition>, ErrorCode>,
+    /// Where to read from.
+    pub fetch_offset: i64,
+    /// Most bytes from this partition.
+    pub max_bytes: usize,
+    /// The leader epoch that the client knows; -1 for none.
+    pub current_leader_epoch: i32,
+    /// The epoch of the last record that the client has; -1 for none.
+    pub last_fetched_epoch: i32,
+}
+
+/// The answer of one partition.
+#[derive(Clone, Debug)]
+pub struct PartitionRead {
+    /// The error, [`ErrorCode::None`] for none.
+    pub error: ErrorCode,
+    /// The high watermark; -1 with an error.
+    pub high_watermark: i64,
+    /// The last stable offset; -1 with an error.
+    pub last_stable_offset: i64,
+    /// The log start offset; -1 with an error.
+    pub log_start_offset: i64,
+    /// Epoch and end offset where the client's log and this one part (KIP-595).
+    pub diverging_epoch: Option<(i32, i64)>,
+    /// Whole record batches.
+    pub records: Bytes,
+}
+
+impl PartitionRead {
+    /// An answer without records.
+    pub fn error(error: ErrorCode) -> PartitionRead {
+        PartitionRead {
+            error,
+            high_watermark: -1,
+            last_stable_offset: -1,
+            log_start_offset: -1,
+            diverging_epoch: None,
+            records: Bytes::new(),
+        }
+    }
+}
+
+/// What one fetch wants of all its partitions together.
+#[derive(Clone, Copy, Debug)]
+pub struct FetchLimits {
+    /// Answer as soon as this many bytes are there.
+    pub min_bytes: usize,
+    /// Most bytes of the whole answer; the first batch may be larger.
+    pub max_bytes: usize,
+    /// Answer after this long with what is there.
+    pub max_wait: Duration,
+    /// How far to read.
+    pub isolation: Isolation,
+}
+
+/// One answer per partition, in the order of the request, and whether waiting could bring more.
+struct Round {
+    reads: Vec<PartitionRead>,
+    bytes: usize,
+    must_answer: bool,
+}
+
+/// Reads once. `Err` gives the wait that a fetch without enough bytes starts with.
+pub fn read_or_wait(
+    partitions: Vec<PartitionFetch>,
+    limits: FetchLimits,
+) -> Result<Vec<PartitionRead>, FetchWait> {
+    let round = read_all(&partitions, limits);
+    if is_done(&round, limits) {
+        Ok(round.reads)
+    } else {
+        Err(FetchWait {
+            partitions,
+            limits,
+            round,
+        })
+    }
+}
+
+fn is_done(round: &Round, limits: FetchLimits) -> bool {
+    round.must_answer || round.bytes >= limits.min_bytes || limits.max_wait.is_zero()
+}
+
+/// A fetch that waits for data.
+pub struct FetchWait {
+    partitions: Vec<PartitionFetch>,
+    limits: FetchLimits,
+    round: Round,
+}
+
+impl FetchWait {
+    /// Resolves when enough bytes are there, when a partition has an error, or when `deadline` is over.
+    pub async fn finish(mut self, deadline: impl Future<Output = ()> + Send) -> Vec<PartitionRead> {
+        tokio::pin!(deadline);
+        let wake = Arc::new(Notify::new());
+        loop {
+            let listed = self.enter(&wake);
+            let before = self.appended_bytes();
+            // What was appended before the lists were entered woke nobody.
+            self.round = read_all(&self.partitions, self.limits);
+            if is_done(&self.round, self.limits) {
+                return self.round.reads;
+            }
+            let missing = (self.limits.min_bytes - self.round.bytes) as u64;
+            loop {
+                let is_over = tokio::select! {
+                    biased;
+                    () = wake.notified() => false,
+                    () = &mut deadline => true,
+                };
+                if is_over {
+                    return read_all(&self.partitions, self.limits).reads;
+                }
+                let is_gone = |fetch: &PartitionFetch| fetch.partition.as_ref().is_ok_and(|p| p.is_gone());
+                if self.appended_bytes().wrapping_sub(before) >= missing
+                    || self.partitions.iter().any(is_gone)
+                {
+                    break;
+                }
+            }
+            drop(listed);
+        }
+    }
+
+    fn enter(&self, wake: &Arc<Notify>) -> Vec<Waiting> {
+        let readable = self.partitions.iter().zip(&self.round.reads);
+        readable
+            .filter_map(|(fetch, read)| {
+                let partition = fetch.partition.as_ref().ok()?;
+                Some(Waiting::enter(
+                    partition,
+                    Until::Readable(read.high_watermark),
+                    wake,
+                ))
+            })
+            .collect()
+    }
+
+    fn appended_bytes(&self) -> u64 {
+        let open = self
+            .partitions
+            .iter()
+            .filter_map(|fetch| fetch.partition.as_ref().ok());
+        open.fold(0, |sum, partition| sum.wrapping_add(partition.appended_bytes()))
+    }
+}
+
+fn read_all(partitions: &[PartitionFetch], limits: FetchLimits) -> Round {
+    let mut round = Round {
+        reads: Vec::with_capacity(partitions.len()),
+        bytes: 0,
+        must_answer: false,
+    };
+    for fetch in partitions {
+        let left = limits.max_bytes.saturating_sub(round.bytes);
+        let read = read_partition(fetch, left, round.bytes == 0, limits.isolation)
+            .unwrap_or_else(PartitionRead::error);
+        round.bytes = round.bytes.saturating_add(read.records.len());
+        round.must_answer |= read.error != ErrorCode::None || read.diverging_epoch.is_some();
+        round.reads.push(read);
+    }
+    round
+}
+
+fn read_partition(
+    fetch: &PartitionFetch,
+    left_bytes: usize,
+    at_least_one: bool,
+    isolation: Isolation,
+) -> Result<PartitionRead, ErrorCode> {
+    let partition = fetch.partition.as_ref().map_err(|error| *error)?;
+    if partition.is_gone() {
+        return Err(ErrorCode::NotLeaderOrFollower);
+    }
+    partition.check_leader_epoch(fetch.current_leader_epoch)?;
+    let log = partition.log();
+    let mut read = PartitionRead {
+        error: ErrorCode::None,
+        last_stable_offset: log.last_stable_offset(),
+        high_watermark: log.high_watermark(),
+        log_start_offset: log.log_start_offset(),
+        diverging_epoch: None,
+        records: Bytes::new(),
+    };
+    read.last_stable_offset = read.last_stable_offset.min(read.high_watermark);
+    if fetch.last_fetched_epoch >= 0 {
+        read.diverging_epoch = diverging_epoch(fetch, partition)?;
+        if read.diverging_epoch.is_some() {
+            return Ok(read);
+        }
+    }
+    let upper = match isolation {
+        Isolation::ReadUncommitted => read.high_watermark,
+        Isolation::ReadCommitted => read.last_stable_offset,
+    };
+    let max_bytes = fetch.max_bytes.min(left_bytes);
+    if fetch.fetch_offset >= read.log_start_offset && max_bytes == 0 && !at_least_one {
+        return Ok(read);
+    }
+    read.records = log
+        .read(fetch.fetch_offset, max_bytes, upper, at_least_one)
+        .map_err(|error| error_codes::of_read(&error))?
+        .records;
+    Ok(read)
+}
+
+/// Where the client's log and this one part, if they do: this log ends an older epoch, or ends the same one earlier.
+fn diverging_epoch(fetch: &PartitionFetch, partition: &Partition) -> Result<Option<(i32, i64)>, ErrorCode> {
+    let (epoch, end_offset) = partition.log().end_offset_for_epoch(fetch.last_fetched_epoch);
+    if epoch < 0 || end_offset < 0 {
+        return Err(ErrorCode::OffsetOutOfRange);
+    }
+    let parts = epoch < fetch.last_fetched_epoch || end_offset < fetch.fetch_offset;
+    Ok(parts.then_some((epoch, end_offset)))
+}

@@ -1,0 +1,109 @@
+//! What runs beside the requests: recovery of what nobody has touched, retention, flushing, checkpoints, removals.
+//!
+//! Each pass blocks on the disk and has its own period; one that takes longer than its period starts again after it. What a
+//! pass does is the log manager's.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use storage::log_manager::LogManager;
+use tokio::task::JoinHandle;
+use tracing::{debug, warn};
+
+use crate::clock::Clock;
+use crate::config::NodeConfig;
+use crate::http::HttpState;
+use crate::replica_manager::ReplicaManager;
+
+/// How often deleted partitions' bytes are taken off the disk, and the free space is looked at.
+const HOUSEKEEPING_PERIOD: Duration = Duration::from_secs(5);
+
+/// Starts every background pass. They end when aborted.
+pub(super) fn start(
+    config: &Arc<NodeConfig>,
+    replicas: &Arc<ReplicaManager>,
+    http: &Arc<HttpState>,
+    clock: Clock,
+) -> Vec<JoinHandle<()>> {
+    let passes = &config.passes;
+    let logs = replicas.logs();
+    let threads = config.log.num_recovery_threads_per_data_dir * config.log_dirs.len();
+    let checkpoints = [
+        passes.recovery_point_checkpoint_ms,
+        passes.log_start_checkpoint_ms,
+        passes.high_watermark_checkpoint_ms,
+    ];
+    vec![
+        tokio::spawn(recover(threads, replicas.clone(), http.clone())),
+        every(Duration::from_millis(passes.retention_ms), logs, move |logs| {
+            let segments = logs.retention_pass(clock.wall_ms());
+            debug!(segments, "retention pass");
+        }),
+        every(Duration::from_millis(passes.flush_ms), logs, |logs| {
+            let flushed = logs.flush_pass();
+            debug!(flushed, "flush pass");
+        }),
+        every(
+            Duration::from_millis(checkpoints.into_iter().min().unwrap_or(u64::MAX)),
+            logs,
+            |logs| {
+                logs.checkpoint_pass();
+            },
+        ),
+        every(HOUSEKEEPING_PERIOD, logs, move |logs| {
+            logs.space_pass();
+            if let Err(cause) = logs.removal_pass(clock.wall_ms()) {
+                warn!(%cause, "could not remove deleted partitions, a later start does");
+            }
+        }),
+    ]
+}
+
+/// Runs a pass again and again on a thread that may block.
+fn every(
+    period: Duration,
+    logs: &Arc<LogManager>,
+    pass: impl Fn(&LogManager) + Clone + Send + 'static,
+) -> JoinHandle<()> {
+    let logs = logs.clone();
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(period).await;
+            let (logs, pass) = (logs.clone(), pass.clone());
+            if let Err(cause) = tokio::task::spawn_blocking(move || pass(&logs)).await {
+                warn!(%cause, "a background pass was cut short");
+                return;
+            }
+        }
+    })
+}
+
+/// Opens every partition that this node leads, a few at a time, and then reports the node ready.
+async fn recover(threads: usize, replicas: Arc<ReplicaManager>, http: Arc<HttpState>) {
+    let led = Arc::new(replicas.led(&replicas.image()));
+    let next = Arc::new(AtomicUsize::new(0));
+    let open_the_rest = |_| {
+        let (replicas, led, next) = (replicas.clone(), led.clone(), next.clone());
+        tokio::task::spawn_blocking(move || {
+            while let Some((topic, index)) = led.get(next.fetch_add(1, Ordering::Relaxed)) {
+                if let Err(error) = replicas.partition(topic, *index) {
+                    warn!(
+                        topic = &**topic,
+                        partition = index,
+                        error = error.name(),
+                        "a partition is not available"
+                    );
+                }
+            }
+        })
+    };
+    let workers: Vec<JoinHandle<()>> = (0..threads.max(1)).map(open_the_rest).collect();
+    for worker in workers {
+        if let Err(cause) = worker.await {
+            warn!(%cause, "recovery was cut short");
+            return;
+        }
+    }
+    http.set_ready(true);
+}

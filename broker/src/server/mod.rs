@@ -1,0 +1,378 @@
+//! Builds the node from the bottom up, and takes it down in reverse. Nobody imports this.
+//!
+//! Ports are opened before anything is read, so that clients connect at once and wait in the kernel; they are served as soon
+//! as the metadata log is replayed. Partitions are recovered afterwards, each when it is touched or when its turn comes:
+//! readiness (`/readyz`) waits for the last of them, service does not.
+
+mod background;
+mod error;
+mod led_partitions;
+mod listening;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use metadata::controller::{BrokerRegistration, ControllerConfig, SUPPORTED_FEATURES};
+use metadata::image::{BrokerEndpoint, MetadataImage, VersionRange};
+use metadata::quorum::{QuorumConfig, WriterMode};
+use prometheus::Registry;
+use storage::disk::Disk;
+use storage::log_dirs::NodeIdentity;
+use storage::log_manager::{LogManager, LogManagerConfig};
+use storage::offset_store::{OffsetStore, OffsetStoreOptions};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tracing::{info, warn};
+use uuid::Uuid;
+
+pub use self::error::StartError;
+use self::led_partitions::ReplicaPartitions;
+use self::listening::BoundPorts;
+use crate::broker_lifecycle::register_broker;
+use crate::clock::Clock;
+use crate::config::NodeConfig;
+use crate::controller_server::ControllerServer;
+use crate::fetch_session::FetchSessionCache;
+use crate::group_coordinator::{GroupCoordinator, GroupCoordinatorConfig, LogOffsetsTopic};
+use crate::handlers::Services;
+use crate::http::{HttpState, ProcessCollector};
+use crate::metadata_cache::MetadataCache;
+use crate::metadata_publisher::MetadataPublisher;
+use crate::network::{ConnectionLimits, ConnectionSettings, Network, NetworkMetrics, RequestBudget};
+use crate::producer_id_manager::ProducerIdManager;
+use crate::raft_log::open_quorum_storage;
+use crate::replica_manager::ReplicaManager;
+
+/// Entries of the metadata log that stay behind a snapshot, for people who look at it.
+const METADATA_ENTRIES_BEHIND_SNAPSHOT: u64 = 1_000;
+
+/// Open segment files of all partitions; the system's limit per process is 1,024 where nobody raised it.
+const MAX_OPEN_LOG_FILES: usize = 512;
+/// Threads that sync for acknowledgements.
+const FLUSH_THREADS: usize = 4;
+/// Free space that appends leave for metadata, offsets and checkpoints.
+const RESERVE_BYTES: u64 = 64 << 20;
+
+/// The store of committed offsets, beside the partitions of the metadata log's directory.
+const OFFSET_STORE_DIR: &str = "committed-offsets";
+
+/// A running node.
+pub struct Server {
+    config: Arc<NodeConfig>,
+    ports: Vec<(Arc<str>, std::net::SocketAddr)>,
+    cluster_id: Arc<str>,
+    logs: Arc<LogManager>,
+    controller: ControllerServer,
+    broker_epoch: i64,
+    replicas: Arc<ReplicaManager>,
+    failures: mpsc::Receiver<String>,
+    shutdown: watch::Sender<bool>,
+    serving: Vec<JoinHandle<()>>,
+    background: Vec<JoinHandle<()>>,
+}
+
+impl Server {
+    /// Starts a node; when this returns, clients are served.
+    ///
+    /// # Errors
+    /// Why there is no node, in one sentence for a person.
+    pub async fn start(config: NodeConfig) -> Result<Server, StartError> {
+        let clock = Clock::real();
+        let config = Arc::new(config);
+        let registry = Registry::new();
+        let ports = BoundPorts::open(&config)?;
+        let disk = Disk::real();
+        let logs = Arc::new(open_logs(&disk, &config)?);
+        let cluster_id: Arc<str> = logs.cluster_id().into();
+
+        let cache = MetadataCache::new(Arc::new(MetadataImage::empty(cluster_id.clone())));
+        let publisher = Arc::new(MetadataPublisher::new(cache.clone()));
+        let replicas = Arc::new(ReplicaManager::new(
+            config.node_id,
+            cache.clone(),
+            logs.clone(),
+            &config.settings,
+            clock,
+        ));
+        let acting = replicas.clone();
+        publisher.subscribe(Box::new(move |before, now| acting.image_changed(before, now)));
+
+        let (failed, failures) = mpsc::channel(1);
+        let controller = start_controller(&disk, &config, &logs, publisher, clock, failed).await?;
+        let registration = registration(&config, &logs, &ports);
+        let epoch = register_broker(&controller.handle(), registration).await?;
+        let producer_ids = ProducerIdManager::new(controller.handle(), config.node_id, epoch);
+        let group_coordinator = start_groups(&config, &cache, &controller, &replicas, clock)?;
+        let services = Services {
+            group_coordinator: group_coordinator.clone(),
+            metadata_cache: Arc::new(cache.clone()),
+            quorum: controller.quorum(),
+            controller: controller.handle(),
+            config: config.clone(),
+            producer_ids: Arc::new(producer_ids),
+            replicas: replicas.clone(),
+            fetch_sessions: Arc::new(FetchSessionCache::new(
+                config.network.max_incremental_fetch_session_cache_slots,
+            )),
+        };
+
+        let (shutdown, stopping) = watch::channel(false);
+        let network = network(&config, services, &registry, clock)?;
+        registry.register(Box::new(ProcessCollector::new()?))?;
+        let http = HttpState::new(registry);
+        let bound = ports.addresses();
+        let mut serving = ports.serve(&network, &http, &stopping);
+        serving.shrink_to_fit();
+        let mut background = background::start(&config, &replicas, &http, clock);
+        background.extend(group_coordinator.start());
+        Ok(Server {
+            config,
+            ports: bound,
+            cluster_id,
+            logs,
+            controller,
+            broker_epoch: epoch,
+            replicas,
+            failures,
+            shutdown,
+            serving,
+            background,
+        })
+    }
+
+    /// One line for the person who started it: where it listens, where the data is, how to try it.
+    pub fn greeting(&self) -> String {
+        let ports: Vec<String> = self
+            .ports
+            .iter()
+            .map(|(_, address)| address.to_string())
+            .collect();
+        let dirs: Vec<String> = self
+            .config
+            .log_dirs
+            .iter()
+            .map(|dir| absolute(dir).display().to_string())
+            .collect();
+        let first = ports.first().cloned().unwrap_or_default();
+        format!(
+            "Cauce {} listens on {}, keeps its data in {} (cluster {}, node {}); try: kcat -b {first} -L",
+            env!("CARGO_PKG_VERSION"),
+            ports.join(", "),
+            dirs.join(", "),
+            self.cluster_id,
+            self.config.node_id,
+        )
+    }
+
+    /// Where clients connect, by listener name.
+    pub fn ports(&self) -> &[(Arc<str>, std::net::SocketAddr)] {
+        &self.ports
+    }
+
+    /// Resolves when the node cannot go on, with the reason.
+    pub async fn failed(&mut self) -> String {
+        match self.failures.recv().await {
+            Some(reason) => reason,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Stops: no more requests, answers under way leave, logs are flushed, the marker of a clean stop is left.
+    pub async fn stop(mut self) {
+        self.shutdown.send_replace(true);
+        for task in self.background.drain(..) {
+            task.abort();
+        }
+        for task in self.serving.drain(..) {
+            if let Err(cause) = task.await {
+                warn!(%cause, "a listener did not end cleanly");
+            }
+        }
+        if let Err(cause) = self.controller.shutdown().await {
+            warn!(%cause, "the metadata quorum did not stop cleanly");
+        }
+        drop(self.replicas);
+        let (logs, epoch) = (self.logs, self.broker_epoch);
+        let closed = tokio::task::spawn_blocking(move || logs.shutdown_cleanly(epoch)).await;
+        match closed {
+            Ok(()) => info!("stopped"),
+            Err(cause) => warn!(%cause, "the logs were not closed cleanly"),
+        }
+    }
+}
+
+fn absolute(path: &std::path::Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// The metadata log's directory comes first, whose id is the voter's.
+fn open_logs(disk: &Disk, config: &NodeConfig) -> Result<LogManager, StartError> {
+    let mut paths = config.log_dirs.clone();
+    if !paths.contains(&config.metadata_log_dir) {
+        paths.push(config.metadata_log_dir.clone());
+    }
+    let manager = LogManagerConfig {
+        identity: NodeIdentity {
+            node_id: config.node_id.0,
+            cluster_id: config.cluster_id.clone(),
+        },
+        boot_id: boot_id(),
+        max_open_files: MAX_OPEN_LOG_FILES,
+        flush_threads: FLUSH_THREADS,
+        producer_id_expiration_ms: config.log.producer_id_expiration_ms,
+        reserve_bytes: RESERVE_BYTES,
+    };
+    Ok(LogManager::open(disk, &paths, manager, Box::new(Uuid::new_v4))?)
+}
+
+/// Identifies this boot of the machine; see [`LogManagerConfig::boot_id`].
+fn boot_id() -> Option<String> {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(id.trim().to_owned())
+}
+
+fn metadata_directory_id(config: &NodeConfig, logs: &LogManager) -> Uuid {
+    let dirs = logs.dirs();
+    dirs.iter()
+        .find(|dir| dir.path == config.metadata_log_dir)
+        .map(|dir| dir.id)
+        .unwrap_or_default()
+}
+
+async fn start_controller(
+    disk: &Disk,
+    config: &NodeConfig,
+    logs: &LogManager,
+    publisher: Arc<MetadataPublisher>,
+    clock: Clock,
+    failed: mpsc::Sender<String>,
+) -> Result<ControllerServer, StartError> {
+    let cluster_id: Arc<str> = logs.cluster_id().into();
+    let quorum = QuorumConfig {
+        node_id: config.node_id.0,
+        directory_id: metadata_directory_id(config, logs),
+        cluster_id: cluster_id.clone(),
+        snapshot_after_bytes: config.metadata_snapshot_after_bytes,
+        entries_kept_behind_snapshot: METADATA_ENTRIES_BEHIND_SNAPSHOT,
+    };
+    let storage = open_quorum_storage(
+        disk,
+        logs.files(),
+        &config.metadata_log_dir,
+        config.metadata_log_segment_bytes,
+        clock,
+        WriterMode::Thread,
+    )
+    .map_err(StartError::MetadataLog)?;
+    let controller = ControllerConfig {
+        cluster_id,
+        node_id: config.node_id,
+        num_partitions: config.num_partitions,
+        default_replication_factor: config.default_replication_factor,
+        broker_configs: Arc::new(config.settings.from_file()),
+    };
+    let failed = move |reason| {
+        if failed.try_send(reason).is_err() {
+            warn!("the metadata quorum failed while the node was stopping");
+        }
+    };
+    Ok(ControllerServer::start(quorum, storage, controller, publisher, clock, failed).await?)
+}
+
+/// The coordinator of classic groups, on `__consumer_offsets` and the store of committed offsets.
+fn start_groups(
+    config: &Arc<NodeConfig>,
+    cache: &MetadataCache,
+    controller: &ControllerServer,
+    replicas: &Arc<ReplicaManager>,
+    clock: Clock,
+) -> Result<Arc<GroupCoordinator>, StartError> {
+    let path = config.metadata_log_dir.join(OFFSET_STORE_DIR);
+    let store = Arc::new(OffsetStore::open(&path, &OffsetStoreOptions::default())?);
+    let topic = LogOffsetsTopic::new(
+        config.clone(),
+        cache.clone(),
+        controller.handle(),
+        Arc::new(ReplicaPartitions(replicas.clone())),
+        store,
+    );
+    let keys = GroupCoordinatorConfig {
+        group: config.groups.group.clone(),
+        commit_timeout: config.groups.commit_timeout,
+        retention_check_interval: config.groups.retention_check_interval,
+    };
+    Ok(GroupCoordinator::new(keys, Arc::new(topic), clock))
+}
+
+fn registration(config: &NodeConfig, logs: &LogManager, ports: &BoundPorts) -> BrokerRegistration {
+    BrokerRegistration {
+        id: config.node_id,
+        cluster_id: logs.cluster_id().into(),
+        incarnation_id: Uuid::new_v4(),
+        endpoints: endpoints(config, ports),
+        features: SUPPORTED_FEATURES
+            .iter()
+            .map(|feature| VersionRange {
+                name: feature.name.into(),
+                min: feature.min,
+                max: feature.max,
+            })
+            .collect(),
+        rack: config.rack.clone(),
+        directories: logs.directory_ids(),
+        ready: true,
+    }
+}
+
+/// What clients are told. Without an advertised address the host stays empty: each client is told the one that it used.
+fn endpoints(config: &NodeConfig, ports: &BoundPorts) -> Vec<BrokerEndpoint> {
+    let bound = ports.addresses();
+    let port_of = |name: &str| {
+        bound
+            .iter()
+            .find(|(n, _)| &**n == name)
+            .map_or(0, |(_, address)| address.port())
+    };
+    config
+        .listeners
+        .iter()
+        .map(|listener| BrokerEndpoint {
+            name: listener.name.clone(),
+            host: listener
+                .advertised
+                .as_ref()
+                .map_or("", |address| address.host.as_str())
+                .into(),
+            port: listener
+                .advertised
+                .as_ref()
+                .map_or_else(|| port_of(&listener.name), |address| address.port),
+            security_protocol: 0,
+        })
+        .collect()
+}
+
+fn network(
+    config: &NodeConfig,
+    services: Services,
+    registry: &Registry,
+    clock: Clock,
+) -> Result<Arc<Network>, StartError> {
+    let limits = &config.network;
+    let idle = limits
+        .connections_max_idle_ms
+        .map(std::time::Duration::from_millis);
+    let overrides = listening::addresses_of(&limits.max_connections_per_ip_overrides);
+    let budget = match limits.queued_max_request_bytes {
+        Some(bytes) => RequestBudget::bytes(bytes),
+        None => RequestBudget::unbounded(),
+    };
+    Ok(Network::new(
+        Arc::new(services),
+        ConnectionSettings::new(limits.socket_request_max_bytes, idle),
+        ConnectionLimits::new(limits.max_connections, limits.max_connections_per_ip, overrides),
+        budget,
+        NetworkMetrics::new(registry)?,
+        clock,
+    ))
+}
