@@ -8,6 +8,8 @@
 //! Knows nothing of leaders and replicas: the high watermark is told to it, and when to flush, delete or checkpoint is
 //! decided by its owner.
 
+#[cfg(test)]
+mod adoption_tests;
 mod append;
 mod batch_validator;
 pub mod config;
