@@ -83,8 +83,7 @@ fn check_key_type(key_type: i8) -> Result<(), (ErrorCode, &'static str)> {
             ErrorCode::InvalidRequest,
             "Share groups are not supported by this broker.",
         )),
-        // Kafka fails on it without a rule of its own.
-        _ => Err((ErrorCode::UnknownServerError, "Unknown coordinator type.")),
+        _ => Err((ErrorCode::InvalidRequest, "Unknown coordinator type.")),
     }
 }
 

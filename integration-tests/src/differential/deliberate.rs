@@ -42,6 +42,51 @@ pub const DELIBERATE: &[Deliberate] = &[
         scenario: "very many",
         reason: "refused before memory is spent on it",
     },
+    Deliberate {
+        api: "DescribeConfigs",
+        scenario: "client metrics that do not exist",
+        reason: "client metrics are not built",
+    },
+    Deliberate {
+        api: "DescribeConfigs",
+        scenario: "a group that has no configs",
+        reason: "group configs belong to the newer group protocols",
+    },
+    Deliberate {
+        api: "DescribeLogDirs",
+        scenario: "lengths beyond the frame, compact",
+        reason: "a count of 4,294,967,295 is refused, where Kafka reads it as null",
+    },
+    Deliberate {
+        api: "DescribeQuorum",
+        scenario: "the metadata quorum",
+        reason: "one process needs no listener for the controller",
+    },
+    Deliberate {
+        api: "DescribeTopicPartitions",
+        scenario: "an empty name",
+        reason: "the name is refused, where Kafka fails inside",
+    },
+    Deliberate {
+        api: "Fetch",
+        scenario: "room for one batch and a half",
+        reason: "only whole batches are sent: a client throws the rest away",
+    },
+    Deliberate {
+        api: "IncrementalAlterConfigs",
+        scenario: "an unknown operation",
+        reason: "the request is refused, where Kafka fails inside",
+    },
+    Deliberate {
+        api: "IncrementalAlterConfigs",
+        scenario: "a negative operation",
+        reason: "the request is refused, where Kafka fails inside",
+    },
+    Deliberate {
+        api: "Produce",
+        scenario: "an unknown codec",
+        reason: "the codec is refused by name, where Kafka fails inside",
+    },
 ];
 
 /// Whether every version of this scenario may differ.
