@@ -13,7 +13,7 @@ use storage::log::{AppendError, AppendInfo, AppendOrigin, LogConfig, LogEvents, 
 use storage::log_manager::LogManager;
 use tokio::sync::Notify;
 
-use super::purgatory::{Progress, Purgatory, Until, Waiting};
+use super::purgatory::{Progress, Purgatory, Until};
 
 /// A partition that is open on this node.
 pub struct Partition {
@@ -144,10 +144,6 @@ impl Partition {
         self.advance();
     }
 
-    pub(super) fn purgatory(&self) -> &Purgatory {
-        &self.purgatory
-    }
-
     /// Checks the leader epoch that a client names (KIP-320); -1 names none.
     ///
     /// # Errors
@@ -274,5 +270,27 @@ impl Acknowledgement {
             }
             self.wake.notified().await;
         }
+    }
+}
+
+/// A place on a partition's list; leaving the scope leaves the list.
+pub struct Waiting {
+    partition: Arc<Partition>,
+    id: u64,
+}
+
+impl Waiting {
+    /// Lists a waiter. `wake` remembers a wake-up that comes before it is awaited.
+    pub(super) fn enter(partition: &Arc<Partition>, until: Until, wake: &Arc<Notify>) -> Waiting {
+        Waiting {
+            id: partition.purgatory.add(until, wake.clone()),
+            partition: partition.clone(),
+        }
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.partition.purgatory.remove(self.id);
     }
 }

@@ -2,15 +2,14 @@
 //!
 //! One list per partition, absent while nobody waits. Whoever moves an offset wakes those that it satisfies, after the
 //! offset is visible and under the list's lock; whoever waits registers first and looks at the offset afterwards. Between
-//! the two no wake-up is lost. Dropping a [`Waiting`] takes it off the list, so a cancelled request leaves nothing behind.
+//! the two no wake-up is lost. Whoever holds a place on the list takes it off when dropped, so a cancelled request leaves
+//! nothing behind.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
-
-use super::partition::Partition;
 
 /// What a waiter waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,7 +78,8 @@ impl Purgatory {
         }
     }
 
-    fn add(&self, until: Until, wake: Arc<Notify>) -> u64 {
+    /// Lists a waiter; `wake` remembers a wake-up that comes before it is awaited.
+    pub(super) fn add(&self, until: Until, wake: Arc<Notify>) -> u64 {
         let mut waiters = self.waiters.lock();
         let waiters = waiters.get_or_insert_default();
         let id = waiters.next_id;
@@ -88,7 +88,8 @@ impl Purgatory {
         id
     }
 
-    fn remove(&self, id: u64) {
+    /// Takes a waiter off the list.
+    pub(super) fn remove(&self, id: u64) {
         let mut waiters = self.waiters.lock();
         if let Some(list) = waiters.as_deref_mut() {
             list.by_id.remove(&id);
@@ -104,28 +105,6 @@ impl Purgatory {
             .lock()
             .as_deref()
             .map_or(0, |waiters| waiters.by_id.len())
-    }
-}
-
-/// A place on a partition's list; leaving the scope leaves the list.
-pub struct Waiting {
-    partition: Arc<Partition>,
-    id: u64,
-}
-
-impl Waiting {
-    /// Lists a waiter. `wake` remembers a wake-up that comes before it is awaited.
-    pub(super) fn enter(partition: &Arc<Partition>, until: Until, wake: &Arc<Notify>) -> Waiting {
-        Waiting {
-            id: partition.purgatory().add(until, wake.clone()),
-            partition: partition.clone(),
-        }
-    }
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        self.partition.purgatory().remove(self.id);
     }
 }
 

@@ -10,8 +10,8 @@ use bytes::Bytes;
 use protocol_compat::ErrorCode;
 use tokio::sync::Notify;
 
-use super::partition::Partition;
-use super::purgatory::{Until, Waiting};
+use super::partition::{Partition, Waiting};
+use super::purgatory::Until;
 use crate::error_codes;
 
 /// How far a consumer may read.
