@@ -2,6 +2,7 @@
 //!
 //! Nothing here leans on the broker's codec: a mistake there must not hide itself in the test that looks for it.
 
+pub mod bench;
 pub mod codec;
 pub mod connection;
 pub mod differential;

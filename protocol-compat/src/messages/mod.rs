@@ -15,7 +15,7 @@ pub mod output;
 pub use describe_log_dirs::{DescribeLogDirsRequest, DescribeLogDirsResponse};
 pub use fetch::FetchResponse;
 pub use kafka_protocol::messages::*;
-pub use kafka_protocol::protocol::StrBytes;
+pub use kafka_protocol::protocol::{Encodable, StrBytes};
 pub use list_offsets::{ListOffsetsRequest, ListOffsetsResponse};
 pub use offset_commit::{OffsetCommitRequest, OffsetCommitResponse};
 pub use offset_fetch::{OffsetFetchRequest, OffsetFetchResponse};

@@ -1,0 +1,149 @@
+//! A blocking connection with requests that are encoded once.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use protocol_compat::ApiKey;
+use protocol_compat::messages::create_topics_request::CreatableTopic;
+use protocol_compat::messages::fetch_request::{FetchPartition, FetchTopic};
+use protocol_compat::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use protocol_compat::messages::{CreateTopicsRequest, FetchRequest, ProduceRequest, TopicName};
+use protocol_compat::messages::{Encodable, StrBytes};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+const CREATE_TOPICS_VERSION: i16 = 5;
+const PRODUCE_VERSION: i16 = 9;
+const FETCH_VERSION: i16 = 12;
+/// Where the correlation id stands in a frame with its length.
+const CORRELATION_ID_AT: usize = 8;
+
+/// A connection to a broker.
+#[derive(Debug)]
+pub struct Client {
+    stream: TcpStream,
+    answer: Vec<u8>,
+}
+
+/// A whole frame, ready to be sent any number of times.
+#[derive(Clone, Debug)]
+pub struct Request(Vec<u8>);
+
+impl Client {
+    /// Connects.
+    pub fn connect(address: SocketAddr) -> io::Result<Client> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        Ok(Client {
+            stream,
+            answer: Vec::new(),
+        })
+    }
+
+    /// Sends a request under a correlation id.
+    pub fn send(&mut self, request: &mut Request, correlation_id: i32) -> io::Result<()> {
+        request.0[CORRELATION_ID_AT..CORRELATION_ID_AT + 4].copy_from_slice(&correlation_id.to_be_bytes());
+        self.stream.write_all(&request.0)
+    }
+
+    /// Receives the next answer, correlation id included.
+    pub fn receive(&mut self) -> io::Result<&[u8]> {
+        let mut length = [0; 4];
+        self.stream.read_exact(&mut length)?;
+        let length = u32::from_be_bytes(length) as usize;
+        if self.answer.len() < length {
+            self.answer.resize(length, 0);
+        }
+        self.stream.read_exact(&mut self.answer[..length])?;
+        Ok(&self.answer[..length])
+    }
+
+    /// Sends a request and receives its answer.
+    pub fn call(&mut self, request: &mut Request) -> io::Result<&[u8]> {
+        self.send(request, 1)?;
+        self.receive()
+    }
+}
+
+impl Request {
+    fn new(api_key: ApiKey, version: i16, body: &impl Encodable) -> Request {
+        let mut bytes = BytesMut::new();
+        body.encode(&mut bytes, version)
+            .expect("because every field is one of this version");
+        let mut frame = vec![0; 4];
+        frame.extend(api_key.code().to_be_bytes());
+        frame.extend(version.to_be_bytes());
+        frame.extend(0i32.to_be_bytes());
+        frame.extend(5i16.to_be_bytes());
+        frame.extend(b"bench");
+        if api_key.is_flexible(version) {
+            frame.push(0);
+        }
+        frame.extend(bytes);
+        let length = (frame.len() - 4) as u32;
+        frame[..4].copy_from_slice(&length.to_be_bytes());
+        Request(frame)
+    }
+
+    /// Creates a topic of one replica.
+    pub fn create_topic(name: &str, partitions: i32) -> Request {
+        let topic = CreatableTopic::default()
+            .with_name(topic_name(name))
+            .with_num_partitions(partitions)
+            .with_replication_factor(1);
+        let body = CreateTopicsRequest::default()
+            .with_topics(vec![topic])
+            .with_timeout_ms(60_000);
+        Request::new(ApiKey::CreateTopics, CREATE_TOPICS_VERSION, &body)
+    }
+
+    /// Produces one batch to one partition.
+    pub fn produce(topic: &str, partition: i32, acks: i16, batch: Bytes) -> Request {
+        let data = PartitionProduceData::default()
+            .with_index(partition)
+            .with_records(Some(batch));
+        let topic = TopicProduceData::default()
+            .with_name(topic_name(topic))
+            .with_partition_data(vec![data]);
+        let body = ProduceRequest::default()
+            .with_acks(acks)
+            .with_timeout_ms(30_000)
+            .with_topic_data(vec![topic]);
+        Request::new(ApiKey::Produce, PRODUCE_VERSION, &body)
+    }
+
+    /// Fetches one partition from an offset, without a session.
+    pub fn fetch(topic: &str, partition: i32, offset: i64, max_bytes: i32) -> Request {
+        let partition = FetchPartition::default()
+            .with_partition(partition)
+            .with_fetch_offset(offset)
+            .with_partition_max_bytes(max_bytes);
+        let topic = FetchTopic::default()
+            .with_topic(topic_name(topic))
+            .with_partitions(vec![partition]);
+        let body = FetchRequest::default()
+            .with_max_wait_ms(500)
+            .with_min_bytes(1)
+            .with_max_bytes(max_bytes)
+            .with_session_epoch(-1)
+            .with_topics(vec![topic]);
+        Request::new(ApiKey::Fetch, FETCH_VERSION, &body)
+    }
+}
+
+fn topic_name(name: &str) -> TopicName {
+    TopicName(StrBytes::from_string(name.to_owned()))
+}
+
+/// Error code of the only partition in a produce answer of the version used here.
+pub fn produce_error(answer: &[u8]) -> Option<i16> {
+    // Correlation id, header tags, topic count, name, partition count, index: all but the name have one size.
+    let name_length = usize::from(*answer.get(6)?).checked_sub(1)?;
+    let at = 7 + name_length + 1 + 4;
+    answer
+        .get(at..)?
+        .first_chunk::<2>()
+        .map(|code| i16::from_be_bytes(*code))
+}
