@@ -62,8 +62,6 @@ pub(super) enum Queued {
     },
     /// A batch.
     Batch(QueuedBatch),
-    /// The leader epochs changed: the text of their file.
-    Epochs(String),
 }
 
 /// Everything that the short lock protects: the log as it will be when the queue is written.
@@ -72,6 +70,8 @@ pub(super) struct Reservations {
     pub next_offset: i64,
     pub producers: ProducerState,
     pub epochs: LeaderEpochCache,
+    /// An epoch began since the file of epochs was written; it is written before the flushed offset moves.
+    pub has_unsaved_epochs: bool,
     pub queue: Vec<Queued>,
     /// Number of the last append that joined the queue.
     pub last_ticket: u64,
@@ -317,8 +317,7 @@ impl Reservations {
 
     fn take_over(&mut self, view: &RecordBatch<'_>, base_offset: i64, epoch: i32, stamped_ms: Option<i64>) {
         if self.epochs.assign(epoch, base_offset) {
-            let text = self.epochs.encode();
-            self.queue.push(Queued::Epochs(text));
+            self.has_unsaved_epochs = true;
         }
         if view.producer_id() < 0 {
             return;

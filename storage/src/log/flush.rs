@@ -45,6 +45,7 @@ impl PartitionLog {
         for segment in segments.iter().filter(|segment| !segment.is_flushed()) {
             self.flush_segment(segment, segment.base_offset != active)?;
         }
+        self.save_epochs()?;
         // The name of a file is looked after behind its content: a name without content would claim nothing wrong.
         let has_new_names = std::mem::take(&mut self.writer.lock().unsynced_names);
         if has_new_names {
@@ -55,6 +56,19 @@ impl PartitionLog {
             events.flushed(end);
         }
         Ok(())
+    }
+
+    /// Writes the file of leader epochs if one began since the last time. What it claims above the flushed offset is
+    /// taken back by recovery (rule S10); what it lacks there is found in the batches.
+    fn save_epochs(&self) -> Result<(), LogError> {
+        let text = {
+            let mut state = self.reservations.lock();
+            std::mem::take(&mut state.has_unsaved_epochs).then(|| state.epochs.encode())
+        };
+        match text {
+            Some(text) => self.write_epochs(&text),
+            None => Ok(()),
+        }
     }
 
     fn flush_segment(&self, segment: &Arc<Segment>, is_sealed: bool) -> Result<(), LogError> {

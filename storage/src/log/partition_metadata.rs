@@ -6,7 +6,7 @@ use protocol_compat::TopicId;
 use protocol_compat::types::decode_base64_id;
 
 use super::error::LogError;
-use crate::disk::Disk;
+use crate::disk::{Disk, OpenMode};
 
 /// Name of the file in the partition's directory.
 pub(super) const FILE_NAME: &str = "partition.metadata";
@@ -15,6 +15,23 @@ const LIMIT_BYTES: usize = 4096;
 /// Kafka's text.
 pub(super) fn encode(topic_id: TopicId) -> String {
     format!("version: 0\ntopic_id: {topic_id}")
+}
+
+/// Writes the file of a new directory. It is synced with the first flush of the log: before that nothing is promised.
+pub(super) fn write_unsynced(disk: &Disk, dir: &Path, topic_id: TopicId) -> Result<(), LogError> {
+    let path = dir.join(FILE_NAME);
+    if disk.exists(&path)? {
+        return Ok(());
+    }
+    Ok(disk
+        .open(&path, OpenMode::Create)?
+        .write_all_at(encode(topic_id).as_bytes(), 0)?)
+}
+
+/// Makes the file durable; a directory from an older broker may lack it.
+pub(super) fn sync(disk: &Disk, dir: &Path, topic_id: TopicId) -> Result<(), LogError> {
+    write_unsynced(disk, dir, topic_id)?;
+    Ok(disk.open(&dir.join(FILE_NAME), OpenMode::ReadWrite)?.sync_all()?)
 }
 
 fn decode(text: &str) -> Option<TopicId> {

@@ -45,6 +45,8 @@ struct Found {
     epochs: LeaderEpochCache,
     /// Something past the recovery point is there, and not known to be synced.
     has_unsynced: bool,
+    /// There is a segment's file, so that the directory is complete.
+    has_files: bool,
 }
 
 impl PartitionLog {
@@ -65,7 +67,7 @@ impl PartitionLog {
             remove_segments(&params, &found.segments)?;
             found = empty(&params, params.log_start_offset);
         }
-        let log = build(params, found, exists);
+        let log = build(params, found);
         log.initialise()?;
         Ok(log)
     }
@@ -140,7 +142,7 @@ fn replay_producer(state: &mut ProducerState, batch: &RecordBatch<'_>) {
     }
 }
 
-fn build(params: OpenParams, found: Found, is_created: bool) -> PartitionLog {
+fn build(params: OpenParams, found: Found) -> PartitionLog {
     let first = found
         .segments
         .first()
@@ -154,6 +156,7 @@ fn build(params: OpenParams, found: Found, is_created: bool) -> PartitionLog {
         next_offset: found.end_offset,
         producers: ProducerState::default(),
         epochs: found.epochs,
+        has_unsaved_epochs: false,
         queue: Vec::new(),
         last_ticket: 0,
         segment: ReservedSegment::new(active, params.now_ms, &params.config),
@@ -175,7 +178,7 @@ fn build(params: OpenParams, found: Found, is_created: bool) -> PartitionLog {
         high_watermark: AtomicI64::new(log_start_offset),
         is_failed: AtomicBool::new(false),
         writer: Mutex::new(Writer {
-            is_created,
+            is_created: found.has_files,
             unsynced_names: found.has_unsynced,
             ..Writer::default()
         }),
@@ -191,6 +194,7 @@ fn empty(params: &OpenParams, start: i64) -> Found {
         end_offset: start,
         epochs: LeaderEpochCache::default(),
         has_unsynced: false,
+        has_files: false,
     }
 }
 
@@ -265,6 +269,7 @@ fn load(params: &OpenParams) -> Result<Found, LogError> {
         end_offset,
         epochs,
         has_unsynced,
+        has_files: true,
     })
 }
 

@@ -103,11 +103,9 @@ impl PartitionLog {
 
     fn write_items(&self, writer: &mut Writer, queue: Vec<Queued>) -> Result<(), LogError> {
         let mut batches = Vec::with_capacity(queue.len());
-        let mut epochs = None;
         for item in queue {
             match item {
                 Queued::Batch(batch) => batches.push(batch),
-                Queued::Epochs(text) => epochs = Some(text),
                 Queued::Roll {
                     base_offset,
                     producer_snapshot,
@@ -118,12 +116,7 @@ impl PartitionLog {
                 }
             }
         }
-        self.write_batches(writer, &batches)?;
-        // Behind the batches: a file that claims less than the log holds is completed by recovery (rule S10).
-        match epochs {
-            Some(text) => self.write_epochs(&text),
-            None => Ok(()),
-        }
+        self.write_batches(writer, &batches)
     }
 
     pub(super) fn write_epochs(&self, text: &str) -> Result<(), LogError> {
@@ -179,10 +172,7 @@ impl PartitionLog {
         let (disk, dir) = (self.files.disk(), self.dir.read().clone());
         disk.create_dir_all(&dir)?;
         if let Some(topic_id) = self.topic_id {
-            disk.replace(
-                &dir.join(partition_metadata::FILE_NAME),
-                partition_metadata::encode(topic_id).as_bytes(),
-            )?;
+            partition_metadata::write_unsynced(disk, &dir, topic_id)?;
         }
         if let Some(segment) = self.active_segment() {
             segment.log.create(&self.files)?;
@@ -262,8 +252,11 @@ impl PartitionLog {
         }
     }
 
-    /// Makes the names in the partition's directory, and its own, durable.
+    /// Makes the names in the partition's directory, and its own, durable, and with them the file that says whose it is.
     pub(super) fn sync_names(&self, dir: &Path) -> Result<(), LogError> {
+        if let Some(topic_id) = self.topic_id {
+            partition_metadata::sync(self.files.disk(), dir, topic_id)?;
+        }
         self.files.disk().sync_dir(dir)?;
         match dir.parent() {
             Some(parent) => Ok(self.files.disk().sync_dir(parent)?),
