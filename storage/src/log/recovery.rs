@@ -228,8 +228,9 @@ fn load(params: &OpenParams) -> Result<Found, LogError> {
     let mut has_unsynced = false;
     for (index, base) in bases.iter().copied().enumerate() {
         let next_base = bases.get(index + 1).copied();
-        if has_unsynced && base != end_offset {
-            // The segment before it ends short of this one: the files between are lost, and what follows is not a log.
+        if has_unsynced && base != end_offset && !params.config.cleanup_policy.compact {
+            // The segment before it ends short of this one: bytes between are lost, and what follows is not a log. A compacted
+            // log has such gaps by right, and syncs a segment before it begins the next.
             cut_segments(
                 params,
                 bases.iter().copied().skip(index),

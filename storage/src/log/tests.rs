@@ -489,6 +489,23 @@ fn concurrent_appends_leave_no_gap_and_each_learns_its_own_offset() {
     assert_eq!(read_all(&log, 1_000), batches_from(0, &[1; 400]));
 }
 
+#[test]
+fn a_compacted_log_with_a_gap_between_segments_is_kept_whole_after_a_crash() {
+    let mut fixture = fixture();
+    let log = fixture.open();
+    for n in 0..12 {
+        log.append_as_follower(batch().at(n * 10, 1).value_bytes(100).build().into(), 2_000)
+            .unwrap();
+    }
+    let records = read_all(&log, 10_000);
+    assert!(log.segment_count() > 2);
+    drop(log);
+    fixture.sim.restart_process();
+    fixture.config.cleanup_policy.compact = true;
+    let log = fixture.reopen_after(Some(Crash::Process));
+    assert_eq!(read_all(&log, 10_000), records);
+}
+
 /// What a script did and was told, to be held against what recovery finds.
 #[derive(Default)]
 struct Told {

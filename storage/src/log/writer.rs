@@ -193,6 +193,10 @@ impl PartitionLog {
         let dir = self.dir.read().clone();
         if let Some(segment) = self.active_segment() {
             segment.seal(&self.files)?;
+            if self.config.load().cleanup_policy.compact {
+                // A gap behind it must be compaction's, never a lost end: recovery cannot tell the two apart.
+                segment.log.get(&self.files)?.sync_data()?;
+            }
         }
         producer_snapshot::write(self.files.disk(), &dir, base_offset, snapshot)?;
         let segment = Arc::new(Segment::new(&dir, base_offset, now_ms));
