@@ -16,9 +16,9 @@ use metadata::configs::{BrokerLayers, ConfigResource, topic_config_values};
 use metadata::image::{MetadataImage, TopicImage};
 use parking_lot::{Mutex, RwLock};
 use protocol_compat::{BrokerId, ErrorCode, LeaderEpoch, TopicId, TopicPartition};
-use storage::log::LogConfig;
+use storage::log::{LogConfig, LogError, PartitionLog};
 use storage::log_manager::LogManager;
-use tracing::error;
+use tracing::{error, info};
 
 use self::partition::PartitionEvents;
 pub use self::partition::{Acknowledgement, Partition, RequiredAcks};
@@ -119,14 +119,7 @@ impl ReplicaManager {
         let events = PartitionEvents::new();
         let config = Arc::new(self.log_config(image, &topic.name));
         let log = self
-            .logs
-            .get_or_open(
-                &topic_partition,
-                topic.id,
-                config,
-                Some(events.clone()),
-                self.clock.wall_ms(),
-            )
+            .open_log(&topic_partition, topic.id, config, &events)
             .map_err(|cause| {
                 error!(partition = %topic_partition, %cause, "could not open a partition");
                 ErrorCode::KafkaStorageError
@@ -141,6 +134,30 @@ impl ReplicaManager {
         );
         self.open.write().insert(key, partition.clone());
         Ok(partition)
+    }
+
+    /// Opens the log of a topic. What lies there of an earlier topic of the same name makes room: a node that was killed
+    /// while it deleted a topic has not got round to it.
+    fn open_log(
+        &self,
+        place: &TopicPartition,
+        id: TopicId,
+        config: Arc<LogConfig>,
+        events: &Arc<PartitionEvents>,
+    ) -> Result<Arc<PartitionLog>, LogError> {
+        let now_ms = self.clock.wall_ms();
+        let open = || {
+            self.logs
+                .get_or_open(place, id, config.clone(), Some(events.clone()), now_ms)
+        };
+        match open() {
+            Err(LogError::ForeignTopic { found, .. }) => {
+                info!(partition = %place, topic_id = found, "removing what is left of an earlier topic");
+                self.logs.delete(place, now_ms)?;
+                open()
+            }
+            opened => opened,
+        }
     }
 
     fn turn_of(&self, key: &(TopicId, i32)) -> &Mutex<()> {

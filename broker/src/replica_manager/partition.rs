@@ -168,6 +168,10 @@ impl Partition {
         origin: AppendOrigin,
         now_ms: i64,
     ) -> Result<AppendInfo, AppendError> {
+        // Internal records have the reserve that clients are refused (rule S14).
+        if origin == AppendOrigin::Client && !self.logs.has_space(&self.topic_partition) {
+            return Err(AppendError::NoSpace);
+        }
         let size = batches.len() as u64;
         // Counted before the log publishes, so that a fetch that this append wakes sees it.
         self.appended_bytes.fetch_add(size, Ordering::AcqRel);

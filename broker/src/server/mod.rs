@@ -94,11 +94,11 @@ impl Server {
             &config.settings,
             clock,
         ));
+        let (failed, failures) = mpsc::channel(1);
+        let controller = start_controller(&disk, &config, &logs, publisher.clone(), clock, failed).await?;
+        // From here on only: what the log tells of topics that are long gone must not reach their successors' files.
         let acting = replicas.clone();
         publisher.subscribe(Box::new(move |before, now| acting.image_changed(before, now)));
-
-        let (failed, failures) = mpsc::channel(1);
-        let controller = start_controller(&disk, &config, &logs, publisher, clock, failed).await?;
         let registration = registration(&config, &logs, &ports);
         let epoch = register_broker(&controller.handle(), registration).await?;
         let producer_ids = ProducerIdManager::new(controller.handle(), config.node_id, epoch);
