@@ -1,7 +1,7 @@
 //! The table of Kafka's API keys: number, versions, header form, and whether this broker serves it.
 //!
 //! Versions are the stable ones of Apache Kafka 4.3. An API that is served is served at every version of its row; an API
-//! that is refused is neither advertised nor decoded.
+//! that is refused is not decoded, and not advertised unless a client needs its name to understand the refusal.
 
 use std::ops::RangeInclusive;
 
@@ -162,15 +162,25 @@ impl ApiKey {
         self.is_in_served_row().then(|| self.kafka_versions())
     }
 
-    /// The versions ApiVersions names. They are the served ones, but for Produce: librdkafka switches compression off
-    /// unless version 0 is named (KAFKA-18659), so Kafka names it and refuses it, and so does Cauce.
+    /// The versions ApiVersions names. They are the served ones, with two exceptions for librdkafka. It switches
+    /// compression off unless version 0 of Produce is named (KAFKA-18659), so Kafka names it and refuses it. And it looks
+    /// for another coordinator for ever, in silence, unless version 1 of ConsumerGroupHeartbeat is named.
     pub fn advertised_versions(self) -> Option<RangeInclusive<i16>> {
-        let served = self.served_versions()?;
-        Some(if self == ApiKey::Produce {
-            0..=*served.end()
-        } else {
-            served
-        })
+        match self {
+            ApiKey::Produce => Some(0..=*self.kafka_versions().end()),
+            ApiKey::ConsumerGroupHeartbeat => Some(self.kafka_versions()),
+            _ => self.served_versions(),
+        }
+    }
+
+    /// Whether `version` gets an answer. Besides what is served, these are APIs that are refused with an error of their
+    /// own, because a client would try a closed connection again for ever.
+    pub fn is_answered(self, version: i16) -> bool {
+        let versions = match self {
+            ApiKey::SaslHandshake | ApiKey::ConsumerGroupHeartbeat => Some(self.kafka_versions()),
+            _ => self.served_versions(),
+        };
+        versions.is_some_and(|versions| versions.contains(&version))
     }
 
     /// Whether lengths are compact and tagged fields present at `version` (KIP-482).
@@ -203,6 +213,18 @@ mod tests {
     fn produce_is_advertised_from_zero_and_served_from_three() {
         assert_eq!(ApiKey::Produce.advertised_versions(), Some(0..=13));
         assert_eq!(ApiKey::Produce.served_versions(), Some(3..=13));
+    }
+
+    #[test]
+    fn what_clients_would_ask_for_ever_is_answered_though_not_served() {
+        for key in [ApiKey::SaslHandshake, ApiKey::ConsumerGroupHeartbeat] {
+            assert_eq!(key.served_versions(), None);
+            assert!(key.is_answered(0) && key.is_answered(1) && !key.is_answered(2));
+        }
+        assert!(!ApiKey::SaslAuthenticate.is_answered(0));
+        assert!(ApiKey::Produce.is_answered(3) && !ApiKey::Produce.is_answered(2));
+        assert_eq!(ApiKey::SaslHandshake.advertised_versions(), None);
+        assert_eq!(ApiKey::ConsumerGroupHeartbeat.advertised_versions(), Some(0..=1));
     }
 
     #[test]

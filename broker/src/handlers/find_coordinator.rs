@@ -5,8 +5,9 @@
 //!
 //! Unlike Apache Kafka, the first request waits until `__consumer_offsets` exists instead of answering
 //! COORDINATOR_NOT_AVAILABLE. Transactions and share groups are not built: a transactional id gets
-//! TRANSACTIONAL_ID_AUTHORIZATION_FAILED, which every client takes as final, where any coordinator error would be retried for
-//! ever; a share key gets INVALID_REQUEST.
+//! CLUSTER_AUTHORIZATION_FAILED, since every client takes it as final and the Java client and librdkafka show its message;
+//! any coordinator error would be retried for ever, and so would UNSUPPORTED_VERSION by librdkafka. A share key gets
+//! INVALID_REQUEST.
 
 use std::sync::Arc;
 
@@ -76,7 +77,7 @@ fn check_key_type(key_type: i8) -> Result<(), (ErrorCode, &'static str)> {
     match key_type {
         GROUP => Ok(()),
         TRANSACTION => Err((
-            ErrorCode::TransactionalIdAuthorizationFailed,
+            ErrorCode::ClusterAuthorizationFailed,
             "Transactions are not supported by this broker.",
         )),
         SHARE => Err((
@@ -130,5 +131,22 @@ fn keyed_response(key: &StrBytes, found: Found) -> Coordinator {
             .with_port(-1)
             .with_error_code(error.code())
             .with_error_message(Some(StrBytes::from_static_str(message))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_coordinator_that_is_not_built_is_refused_for_good() {
+        let code = |key_type| check_key_type(key_type).map_err(|(code, _)| code);
+        assert_eq!(code(GROUP), Ok(()));
+        // Of all final errors the one whose message the Java client and librdkafka both show.
+        assert_eq!(code(TRANSACTION), Err(ErrorCode::ClusterAuthorizationFailed));
+        assert_eq!(code(SHARE), Err(ErrorCode::InvalidRequest));
+        assert_eq!(code(3), Err(ErrorCode::InvalidRequest));
+        let (_, reason) = check_key_type(TRANSACTION).expect_err("a refusal");
+        assert!(reason.contains("Transactions are not supported"));
     }
 }

@@ -1,7 +1,8 @@
 //! The index of handlers: every API key of Kafka, and the file that serves it.
 //!
 //! A handler is given the services it uses and nothing else. An API that is not served is answered as Kafka answers an
-//! API that is switched off: the connection is closed. Nothing here knows a socket.
+//! API that is switched off: the connection is closed, but where clients would then try for ever. Nothing here knows a
+//! socket.
 
 #[cfg(test)]
 mod admin_tests;
@@ -10,6 +11,7 @@ pub mod api_versions;
 pub mod authorized_operations;
 pub mod broker_address;
 pub mod config_change;
+pub mod consumer_group_heartbeat;
 pub mod create_partitions;
 pub mod create_topics;
 pub mod delete_groups;
@@ -38,6 +40,9 @@ pub mod offset_delete;
 pub mod offset_fetch;
 pub mod offset_for_leader_epoch;
 pub mod produce;
+#[cfg(test)]
+mod refusal_tests;
+pub mod sasl_handshake;
 pub mod sync_group;
 pub mod topic_metadata;
 mod wire_text;
@@ -148,8 +153,9 @@ impl RequestHandler for Services {
                 context,
                 body,
             ),
-            ApiKey::SaslHandshake
-            | ApiKey::AddPartitionsToTxn
+            ApiKey::SaslHandshake => sasl_handshake::handle(context),
+            ApiKey::ConsumerGroupHeartbeat => consumer_group_heartbeat::handle(context),
+            ApiKey::AddPartitionsToTxn
             | ApiKey::AddOffsetsToTxn
             | ApiKey::EndTxn
             | ApiKey::WriteTxnMarkers
@@ -183,7 +189,6 @@ impl RequestHandler for Services {
             | ApiKey::DescribeTransactions
             | ApiKey::ListTransactions
             | ApiKey::AllocateProducerIds
-            | ApiKey::ConsumerGroupHeartbeat
             | ApiKey::ConsumerGroupDescribe
             | ApiKey::ControllerRegistration
             | ApiKey::GetTelemetrySubscriptions

@@ -355,13 +355,10 @@ impl Connection {
         Ok(())
     }
 
-    /// ApiVersions answers every version; anything else only what it is served at.
+    /// ApiVersions answers every version; anything else only its own.
     fn check_served(&self) -> Result<(), CloseReason> {
         let (api_key, version) = (self.context.api_key, self.context.version);
-        let served = api_key
-            .served_versions()
-            .is_some_and(|versions| versions.contains(&version));
-        if served || api_key == ApiKey::ApiVersions {
+        if api_key.is_answered(version) || api_key == ApiKey::ApiVersions {
             Ok(())
         } else {
             Err(CloseReason::NotServed { api_key, version })
