@@ -16,7 +16,7 @@ mod status;
 mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
@@ -24,7 +24,7 @@ use protocol_compat::{TopicId, TopicPartition};
 use uuid::Uuid;
 
 use crate::disk::Disk;
-use crate::log::{FileCache, LogConfig, LogError, LogEvents, PartitionLog};
+use crate::log::{Crash, FileCache, LogConfig, LogError, LogEvents, PartitionLog};
 use crate::log_dirs::{NodeIdentity, OpenError};
 
 pub use status::LogDirStatus;
@@ -162,6 +162,13 @@ impl LogManager {
     /// The log directory that holds `__cluster_metadata-0`: the first one configured.
     pub fn metadata_dir(&self) -> Option<PathBuf> {
         self.dirs.first().map(|dir| dir.path().to_owned())
+    }
+
+    /// How the node before left a log directory: `None` for a clean shutdown. A directory that is not the manager's counts
+    /// as left by a power cut.
+    pub fn crash_of(&self, path: &Path) -> Option<Crash> {
+        let dir = self.dirs.iter().find(|dir| dir.path() == path);
+        dir.map_or(Some(Crash::Power), |dir| dir.crash())
     }
 
     /// The broker epoch of the last clean shutdown, if all directories were left cleanly (KIP-966).

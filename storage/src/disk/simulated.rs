@@ -27,6 +27,8 @@ pub enum SimFault {
 #[derive(Clone, Debug)]
 pub struct SimDisk {
     state: Arc<Mutex<State>>,
+    /// The life of the process that this handle ends with; `None` outlives every restart.
+    life: Option<u64>,
 }
 
 /// An open file of a [`SimDisk`].
@@ -108,6 +110,17 @@ impl SimDisk {
                 pending_names: Vec::new(),
                 locks: BTreeSet::new(),
             })),
+            life: None,
+        }
+    }
+
+    /// A handle that dies with the next restart, as everything in a process does: a thread that a test's node left behind
+    /// cannot reach into its successor's files.
+    pub fn in_this_life(&self) -> SimDisk {
+        let boot = self.state.lock().boot;
+        SimDisk {
+            state: self.state.clone(),
+            life: Some(boot),
         }
     }
 
@@ -170,6 +183,9 @@ impl SimDisk {
 
     fn call(&self) -> io::Result<parking_lot::MutexGuard<'_, State>> {
         let mut state = self.state.lock();
+        if self.life.is_some_and(|life| life != state.boot) {
+            return Err(io::Error::other("the process that used this handle is gone"));
+        }
         state.begin_call()?;
         Ok(state)
     }
@@ -674,5 +690,16 @@ mod tests {
         assert!(first.is_some() && disk.try_lock(Path::new("/data/.lock")).unwrap().is_none());
         drop(first);
         assert!(disk.try_lock(Path::new("/data/.lock")).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_handle_of_one_life_reaches_nothing_after_a_restart() {
+        let sim = SimDisk::new(1, u64::MAX);
+        let (always, before) = (Disk::simulated(&sim), Disk::simulated(&sim.in_this_life()));
+        before.create_dir_all(Path::new("/data")).unwrap();
+        sim.restart_process();
+        assert!(before.exists(Path::new("/data")).is_err());
+        assert!(before.remove_dir_all(Path::new("/data")).is_err());
+        assert!(always.exists(Path::new("/data")).unwrap());
     }
 }

@@ -504,7 +504,9 @@ fn recover_segment(
         log = %params.topic_partition, segment = base, position, cut_bytes = size.saturating_sub(position),
         end_offset = scanned.end_offset, "the torn tail of the log is cut off: {reason}"
     );
+    // Durable at once: were the cut lost, what follows it could come back behind what is appended next.
     file.set_len(position)?;
+    file.sync_data()?;
     let mut opened = scanned.into_opened(params, position)?;
     opened.was_cut = true;
     Ok(opened)
