@@ -8,6 +8,7 @@ producer sent it; what the group read is what the log holds, without a gap; a co
 never lower afterwards. The seed decides the moments of the kills; the rest is up to the machine.
 """
 import argparse
+import atexit
 import json
 import os
 import random
@@ -59,6 +60,11 @@ class Node:
     def kill(self):
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
+
+    def end(self):
+        """Leaves no process behind, however the script ends."""
+        if self.process.poll() is None:
+            self.kill()
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
@@ -228,7 +234,10 @@ def main():
     chance = random.Random(options.seed)
     node = Node(options.node, directory, options.port, options.override)
     node.start()
-    AdminClient({"bootstrap.servers": address}).create_topics([NewTopic(TOPIC, PARTITIONS, 1)])[TOPIC].result(20)
+    atexit.register(node.end)
+    # The client must outlive its answer.
+    admin = AdminClient({"bootstrap.servers": address})
+    admin.create_topics([NewTopic(TOPIC, PARTITIONS, 1)])[TOPIC].result(20)
 
     stop_sending, stop_reading, lock = threading.Event(), threading.Event(), threading.Lock()
     floor = defaultdict(int)
