@@ -3,7 +3,8 @@
 //! One entry is one batch, index = offset, term = leader epoch; the batches come encoded from `metadata::quorum` and stay
 //! as they are. What was flushed is never given up: at any time at most the last batch is not durable, so that a start
 //! that reads the whole log may cut one torn batch at its end, and refuses damage anywhere else with file and offset
-//! (rule O13). That costs a flush for every entry, which a controller that decides one at a time pays anyway. Old segments
+//! (rule O13), whether the process died or the power went. After a clean shutdown nothing is torn: there every invalid
+//! byte is damage. That costs a flush for every entry, which a controller that decides one at a time pays anyway. Old segments
 //! go when a purge has passed them; until then the log start offset alone hides their entries.
 
 use std::io;
@@ -32,7 +33,7 @@ const PURGED_FILE: &str = "quorum-purged";
 const ROLL_AT_PURGE_BYTES: u64 = 1024 * 1024;
 
 /// Opens the quorum's storage in `metadata_log_dir`, which exists, and creates what is missing. The storage holds the
-/// directory's lock for as long as it lives.
+/// directory's lock for as long as it lives. `crash` says how the node before ended, `None` for a clean shutdown.
 ///
 /// # Errors
 /// A sentence for a person: the directory is in use by another process, or damaged, or the disk fails.
@@ -41,6 +42,7 @@ pub fn open_quorum_storage(
     files: &Arc<FileCache>,
     metadata_log_dir: &Path,
     segment_bytes: u64,
+    crash: Option<Crash>,
     clock: Clock,
     writer: WriterMode,
 ) -> io::Result<QuorumStorage> {
@@ -50,7 +52,7 @@ pub fn open_quorum_storage(
         disk.sync_dir(metadata_log_dir)?;
     }
     let lock = lock(disk, &directory)?;
-    let log = PartitionRaftLog::open(files, &directory, lock, segment_bytes, clock)?;
+    let log = PartitionRaftLog::open(files, &directory, lock, segment_bytes, crash, clock)?;
     Ok(QuorumStorage {
         log: Arc::new(log),
         vote: Arc::new(DiskStateFile::new(disk, &directory, VOTE_FILE)),
@@ -83,6 +85,7 @@ impl PartitionRaftLog {
         directory: &Path,
         lock: DirLock,
         segment_bytes: u64,
+        crash: Option<Crash>,
         clock: Clock,
     ) -> io::Result<PartitionRaftLog> {
         let params = OpenParams {
@@ -91,10 +94,12 @@ impl PartitionRaftLog {
             topic_partition: TopicPartition::new(TOPIC, 0),
             topic_id: Some(TopicId::CLUSTER_METADATA),
             config: Arc::new(log_config(segment_bytes)),
-            // Nothing is taken on trust: snapshots keep the log short, and a start reads it whole in any case.
-            recovery_point: 0,
+            // Nothing is taken on trust: snapshots keep the log short, and a start reads it whole in any case. After a clean
+            // shutdown all of it was flushed, so that nothing may be cut.
+            recovery_point: if crash.is_some() { 0 } else { i64::MAX },
             log_start_offset: 0,
-            // A valid batch behind an invalid one is damage, after a power cut too: only the last batch may be torn.
+            // A valid batch behind an invalid one is damage, after a power cut too: a batch is written when the one before
+            // it is durable, so that only the last may be torn. That is what the log does after the death of a process.
             crash: Some(Crash::Process),
             now_ms: clock.wall_ms(),
             producer_id_expiration_ms: i64::MAX,
@@ -213,6 +218,8 @@ impl RaftLog for PartitionRaftLog {
             .delete_records_before(offset(start))
             .map_err(io::Error::other)?;
         if self.log.size_bytes() >= ROLL_AT_PURGE_BYTES {
+            // A segment that another follows is whole: recovery takes anything else for damage.
+            self.flush_all()?;
             self.log.roll(now_ms).map_err(io::Error::other)?;
         }
         let deleted = self.log.delete_old_segments(now_ms).map_err(io::Error::other)?;

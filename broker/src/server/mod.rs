@@ -189,7 +189,9 @@ impl Server {
             }
         }
         if let Err(cause) = self.controller.shutdown().await {
-            warn!(%cause, "the metadata quorum did not stop cleanly");
+            // Without the marker of a clean stop the next start looks for a torn end.
+            warn!(%cause, "the metadata quorum did not stop cleanly, the next start recovers");
+            return;
         }
         drop(self.replicas);
         let (logs, epoch) = (self.logs, self.broker_epoch);
@@ -260,6 +262,7 @@ async fn start_controller(
         logs.files(),
         &config.metadata_log_dir,
         config.metadata_log_segment_bytes,
+        logs.crash_of(&config.metadata_log_dir),
         clock,
         WriterMode::Thread,
     )
