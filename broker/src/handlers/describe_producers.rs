@@ -23,10 +23,11 @@ pub fn handle(replicas: &Arc<ReplicaManager>, ctx: &RequestContext, body: Bytes)
         Err(close) => return close,
     };
     let topics = request.topics.into_iter().map(|topic| {
-        let refused = validate_topic_name(&topic.name).err();
+        let refused = topic_refusal(replicas, &topic.name);
         let describe = |index: &i32| match &refused {
-            Some(message) => failed(*index, ErrorCode::InvalidTopicException)
-                .with_error_message(Some(StrBytes::from(message.clone()))),
+            Some((error, message)) => {
+                failed(*index, *error).with_error_message(Some(StrBytes::from(message.clone())))
+            }
             None => producers(replicas, &topic.name, *index).unwrap_or_else(|error| failed(*index, error)),
         };
         let partitions = topic.partition_indexes.iter().map(describe).collect();
@@ -35,6 +36,18 @@ pub fn handle(replicas: &Arc<ReplicaManager>, ctx: &RequestContext, body: Bytes)
             .with_name(topic.name)
     });
     Handled::Now(ctx.respond(&DescribeProducersResponse::default().with_topics(topics.collect())))
+}
+
+/// What is wrong with a topic as a whole; an unknown partition of a known topic has no words of its own in Kafka.
+fn topic_refusal(replicas: &ReplicaManager, topic: &str) -> Option<(ErrorCode, String)> {
+    if let Err(message) = validate_topic_name(topic) {
+        return Some((ErrorCode::InvalidTopicException, message));
+    }
+    if replicas.image().topics.by_name(topic).is_some() {
+        return None;
+    }
+    let message = format!("there is no topic {topic}");
+    Some((ErrorCode::UnknownTopicOrPartition, message))
 }
 
 fn failed(index: i32, error: ErrorCode) -> PartitionResponse {

@@ -49,7 +49,13 @@ pub fn handle(
         Ok(request) => request,
         Err(close) => return close,
     };
-    let limits = limits(&request, fetch_max_bytes);
+    let isolation = isolation(request.isolation_level);
+    let limits = limits(
+        &request,
+        isolation.unwrap_or(Isolation::ReadUncommitted),
+        fetch_max_bytes,
+    );
+    let failed = isolation.is_none().then(|| failed(&request, ctx.version));
     let session = SessionRequest {
         id: request.session_id,
         epoch: request.session_epoch,
@@ -69,6 +75,11 @@ pub fn handle(
         sessions: sessions.clone(),
         isolation: limits.isolation,
     };
+    if let Some(failed) = failed
+        && fetch.readable().next().is_some()
+    {
+        return Handled::Now(ctx.respond_fetch(&failed));
+    }
     read(fetch, limits, ctx)
 }
 
@@ -97,17 +108,54 @@ fn refusal(error: ErrorCode) -> FetchResponse {
     }
 }
 
-fn limits(request: &FetchRequest, fetch_max_bytes: usize) -> FetchLimits {
+/// The answer to a request that fails as a whole: before version 13 the error stands at every partition that the request
+/// names, too (`FetchRequest.getErrorResponse`).
+fn failed(request: &FetchRequest, version: i16) -> FetchResponse {
+    let code = ErrorCode::UnknownServerError as i16;
+    let mut answer = FetchResponse {
+        error_code: code,
+        session_id: request.session_id,
+        ..FetchResponse::default()
+    };
+    if version >= FIRST_WITH_TOPIC_ID {
+        return answer;
+    }
+    for topic in &request.topics {
+        let partitions = topic.partitions.iter().map(|partition| PartitionData {
+            partition_index: partition.partition,
+            error_code: code,
+            high_watermark: -1,
+            last_stable_offset: -1,
+            log_start_offset: -1,
+            aborted_transactions: Some(Vec::new()),
+            records: Some(Bytes::new()),
+            ..PartitionData::default()
+        });
+        answer.responses.push(FetchableTopicResponse {
+            topic: topic.topic.0.clone(),
+            topic_id: TopicId(topic.topic_id),
+            partitions: partitions.collect(),
+        });
+    }
+    answer
+}
+
+/// `None` for a number that no isolation level has.
+fn isolation(level: i8) -> Option<Isolation> {
+    match level {
+        0 => Some(Isolation::ReadUncommitted),
+        1 => Some(Isolation::ReadCommitted),
+        _ => None,
+    }
+}
+
+fn limits(request: &FetchRequest, isolation: Isolation, fetch_max_bytes: usize) -> FetchLimits {
     let max_bytes = size(request.max_bytes).min(fetch_max_bytes);
     FetchLimits {
         min_bytes: size(request.min_bytes).min(max_bytes),
         max_bytes,
         max_wait: Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)),
-        isolation: if request.isolation_level == 1 {
-            Isolation::ReadCommitted
-        } else {
-            Isolation::ReadUncommitted
-        },
+        isolation,
     }
 }
 
@@ -189,7 +237,7 @@ fn partitions(
         .map(|(key, target)| PartitionFetch {
             partition: find(key, target),
             fetch_offset: target.fetch_offset,
-            max_bytes: size(target.max_bytes),
+            max_bytes: target.max_bytes,
             current_leader_epoch: target.current_leader_epoch,
             last_fetched_epoch: target.last_fetched_epoch,
         })
@@ -198,9 +246,16 @@ fn partitions(
 
 /// Whether metadata does not know the partition, so that the rest of the fetch may wait without it.
 fn is_unknown(fetch: &PartitionFetch) -> bool {
+    fetch
+        .partition
+        .as_ref()
+        .is_err_and(|error| is_unknown_error(*error))
+}
+
+fn is_unknown_error(error: ErrorCode) -> bool {
     matches!(
-        fetch.partition,
-        Err(ErrorCode::UnknownTopicId | ErrorCode::UnknownTopicOrPartition)
+        error,
+        ErrorCode::UnknownTopicId | ErrorCode::UnknownTopicOrPartition
     )
 }
 
@@ -320,10 +375,14 @@ fn partition_data(
     data
 }
 
-/// No transaction can be aborted before transactions are built: the list is empty for readers of committed records and
-/// absent for the others.
+/// No transaction can be aborted before transactions are built: the list is empty for readers of committed records and,
+/// as in Kafka, for partitions that are not known; it is absent for the others.
 fn aborted_transactions(isolation: Isolation, read: &PartitionRead) -> Option<Vec<AbortedTransaction>> {
-    (isolation == Isolation::ReadCommitted && read.error == ErrorCode::None).then(Vec::new)
+    let is_listed = match read.error {
+        ErrorCode::None => isolation == Isolation::ReadCommitted,
+        error => is_unknown_error(error),
+    };
+    is_listed.then(Vec::new)
 }
 
 fn error_for(version: i16, error: ErrorCode) -> ErrorCode {

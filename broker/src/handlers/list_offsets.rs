@@ -83,17 +83,21 @@ pub fn handle(replicas: &Arc<ReplicaManager>, ctx: &RequestContext, body: Bytes)
         (CONSUMER, _) => Bound::HighWatermark,
         (DEBUGGING_REPLICA, _) | (_, _) => Bound::LogEndOffset,
     };
+    let mut refused = HashSet::new();
     let mut topics = Vec::with_capacity(request.topics.len());
     for topic in request.topics {
-        let answer = |asked: &ListOffsetsPartition| {
-            if duplicates.contains(&(topic.name.clone(), asked.partition_index)) {
-                return failed(asked, ErrorCode::InvalidRequest);
+        let mut partitions = Vec::with_capacity(topic.partitions.len());
+        for asked in &topic.partitions {
+            let key = (topic.name.clone(), asked.partition_index);
+            if !duplicates.contains(&key) {
+                let found = find(replicas, ctx.version, &topic.name, asked, bound);
+                partitions.push(found.unwrap_or_else(|error| failed(asked, error)));
+            } else if refused.insert(key) {
+                partitions.push(failed(asked, ErrorCode::InvalidRequest));
             }
-            find(replicas, ctx.version, &topic.name, asked, bound)
-                .unwrap_or_else(|error| failed(asked, error))
-        };
+        }
         topics.push(ListOffsetsTopicResponse {
-            partitions: topic.partitions.iter().map(answer).collect(),
+            partitions,
             name: topic.name,
         });
     }
@@ -103,7 +107,7 @@ pub fn handle(replicas: &Arc<ReplicaManager>, ctx: &RequestContext, body: Bytes)
     }))
 }
 
-/// Partitions that the request names more than once.
+/// Partitions that the request names more than once: each is refused, and answered once.
 fn duplicates(request: &ListOffsetsRequest) -> HashSet<(StrBytes, i32)> {
     let mut seen = HashSet::new();
     let mut duplicates = HashSet::new();

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use metadata::controller::{CreatableTopic, validate_topic_name};
 use metadata::image::MetadataImage;
+use protocol_compat::ErrorCode;
 use protocol_compat::messages::{MetadataRequest, MetadataResponse};
 
 use self::answer::Answer;
@@ -41,7 +42,10 @@ pub fn handle(
         Err(close) => return close,
     };
     if !is_valid(&request, context.version) {
-        return Handled::Now(context.respond(&answer::refused(&request)));
+        return Handled::Now(context.respond(&answer::refused(&request, ErrorCode::InvalidRequest)));
+    }
+    if names_nothing(&request) {
+        return Handled::Now(context.respond(&answer::refused(&request, ErrorCode::UnknownServerError)));
     }
     let image = cache.image();
     let missing = missing_topics(&image, config, &request, context.version);
@@ -65,6 +69,12 @@ fn is_valid(request: &MetadataRequest, version: i16) -> bool {
             .iter()
             .flatten()
             .all(|topic| topic.name.is_some() && topic.topic_id.is_nil())
+}
+
+/// Whether an entry has neither name nor id, and none has an id: Kafka fails on that inside.
+fn names_nothing(request: &MetadataRequest) -> bool {
+    let asked = || request.topics.iter().flatten();
+    asked().any(|topic| topic.name.is_none()) && asked().all(|topic| topic.topic_id.is_nil())
 }
 
 /// Whether the client asks for every topic.

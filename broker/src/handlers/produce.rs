@@ -107,11 +107,15 @@ fn append_all(
     all
 }
 
-/// A partition that is named twice is written once, with what was named last, as in Kafka.
+/// A partition that is named twice is written once, with what was named last, and a topic without partitions has no entry
+/// in the answer, as in Kafka.
 fn latest_of_each(topics: Vec<TopicProduceData>) -> Vec<TopicProduceData> {
     let mut positions: HashMap<(StrBytes, TopicId), usize> = HashMap::with_capacity(topics.len());
     let mut merged: Vec<TopicProduceData> = Vec::with_capacity(topics.len());
     for topic in topics {
+        if topic.partition_data.is_empty() {
+            continue;
+        }
         let key = (topic.name.0.clone(), TopicId(topic.topic_id));
         match positions.get(&key).and_then(|&at| merged.get_mut(at)) {
             Some(earlier) => earlier.partition_data.extend(topic.partition_data),
@@ -191,7 +195,7 @@ fn append_one(
         replicas.partition(target.name, target.index)
     };
     let partition = partition.map_err(Refusal::of)?;
-    let batch = only_batch(ctx.version, records.unwrap_or_default()).map_err(Refusal::of)?;
+    let batch = only_batch(ctx.version, records.unwrap_or_default())?;
     let required = required_acks(acks).map_err(Refusal::of)?;
     let name = &partition.topic_partition().topic;
     if metadata::controller::is_internal_topic(name) && ctx.client_id.as_deref() != Some(ADMIN_CLIENT) {
@@ -203,19 +207,25 @@ fn append_one(
     Ok((info, wait))
 }
 
-/// Exactly one batch of magic 2 (`ProduceRequest.validateRecords`). Bytes of a torn batch behind it are left out.
-fn only_batch(version: i16, records: Bytes) -> Result<Bytes, ErrorCode> {
+/// Exactly one batch of magic 2 (`ProduceRequest.validateRecords`). Bytes of a torn batch behind it are left out. What is
+/// no batch at all is answered with words, as in Kafka.
+fn only_batch(version: i16, records: Bytes) -> Result<Bytes, Refusal> {
     let (batch, rest) = RecordBatch::split_first(&records).map_err(|error| match error {
-        BatchError::Truncated { .. } | BatchError::UnsupportedMagic(0 | 1) => ErrorCode::InvalidRecord,
+        BatchError::Truncated { .. } | BatchError::UnsupportedMagic(0 | 1) => {
+            Refusal::of(ErrorCode::InvalidRecord)
+        }
         BatchError::LengthTooSmall(_)
         | BatchError::UnsupportedMagic(_)
-        | BatchError::CorruptChecksum { .. } => ErrorCode::CorruptMessage,
+        | BatchError::CorruptChecksum { .. } => Refusal {
+            message: Some(error.to_string()),
+            ..Refusal::of(ErrorCode::CorruptMessage)
+        },
     })?;
     if version < FIRST_WITH_ZSTD && batch.compression() == Some(Compression::Zstd) {
-        return Err(ErrorCode::UnsupportedCompressionType);
+        return Err(Refusal::of(ErrorCode::UnsupportedCompressionType));
     }
     if RecordBatch::split_first(rest).is_ok() {
-        return Err(ErrorCode::InvalidRecord);
+        return Err(Refusal::of(ErrorCode::InvalidRecord));
     }
     let size = batch.size_bytes();
     Ok(records.slice(..size))

@@ -70,7 +70,7 @@ impl LogEvents for PartitionEvents {
 }
 
 impl Partition {
-    /// The partition on top of an open log that reports to `events`.
+    /// The partition on top of an open log that reports to `events`, led by this node from the log's end on.
     pub(super) fn new(
         topic_id: TopicId,
         topic_partition: TopicPartition,
@@ -91,6 +91,7 @@ impl Partition {
         });
         // The events were made for this partition alone, so that nobody else has set them.
         events.partition.get_or_init(|| Arc::downgrade(&partition));
+        partition.log.begin_leader_epoch(leader_epoch);
         partition.advance();
         partition
     }
@@ -116,7 +117,9 @@ impl Partition {
     }
 
     pub(super) fn set_leader_epoch(&self, epoch: i32) {
-        self.leader_epoch.fetch_max(epoch, Ordering::AcqRel);
+        if self.leader_epoch.fetch_max(epoch, Ordering::AcqRel) < epoch {
+            self.log.begin_leader_epoch(epoch);
+        }
     }
 
     /// Bytes appended since the partition was opened.

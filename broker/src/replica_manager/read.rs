@@ -30,8 +30,8 @@ pub struct PartitionFetch {
     pub partition: Result<Arc<Partition>, ErrorCode>,
     /// Where to read from.
     pub fetch_offset: i64,
-    /// Most bytes from this partition.
-    pub max_bytes: usize,
+    /// Most bytes from this partition, as the client says it.
+    pub max_bytes: i32,
     /// The leader epoch that the client knows; -1 for none.
     pub current_leader_epoch: i32,
     /// The epoch of the last record that the client has; -1 for none.
@@ -222,7 +222,13 @@ fn read_partition(
         Isolation::ReadUncommitted => read.high_watermark,
         Isolation::ReadCommitted => read.last_stable_offset,
     };
-    let max_bytes = fetch.max_bytes.min(left_bytes);
+    let has_records = (read.log_start_offset..upper).contains(&fetch.fetch_offset);
+    let max_bytes = match usize::try_from(fetch.max_bytes) {
+        Ok(max_bytes) => max_bytes.min(left_bytes),
+        // Kafka fails inside as soon as there is something to read.
+        Err(_) if has_records => return Err(ErrorCode::UnknownServerError),
+        Err(_) => 0,
+    };
     if fetch.fetch_offset >= read.log_start_offset && max_bytes == 0 && !at_least_one {
         return Ok(read);
     }

@@ -87,6 +87,26 @@ pub const DELIBERATE: &[Deliberate] = &[
         scenario: "an unknown codec",
         reason: "the codec is refused by name, where Kafka fails inside",
     },
+    Deliberate {
+        api: "Produce",
+        scenario: "a gzip batch that is not gzip",
+        reason: "compressed records are not decompressed on their way into the log",
+    },
+    Deliberate {
+        api: "Produce",
+        scenario: "a snappy batch that is not snappy",
+        reason: "compressed records are not decompressed on their way into the log",
+    },
+    Deliberate {
+        api: "Produce",
+        scenario: "an lz4 batch that is not lz4",
+        reason: "compressed records are not decompressed on their way into the log",
+    },
+    Deliberate {
+        api: "Produce",
+        scenario: "a zstd batch that is not zstd",
+        reason: "compressed records are not decompressed on their way into the log",
+    },
 ];
 
 /// Whether every version of this scenario may differ.

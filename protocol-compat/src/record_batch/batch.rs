@@ -4,6 +4,7 @@
 //! that a broker assigns offsets without touching what the producer signed. Layout: KIP-98,
 //! `org.apache.kafka.common.record.DefaultRecordBatch`.
 
+use bytes::{Bytes, BytesMut};
 use thiserror::Error;
 
 /// Bytes of base offset and batch length, which every magic has in front of it.
@@ -290,6 +291,20 @@ pub fn header_with_log_append_time(
     let crc = crc32c::crc32c_append(crc32c::crc32c(&header[CHECKSUM_START..]), batch.records_bytes());
     header[CRC_AT..CRC_AT + 4].copy_from_slice(&crc.to_be_bytes());
     header
+}
+
+/// A copy of the batch whose header says that the timestamps are the producer's and that this is the largest of them.
+pub fn with_create_time(batch: &RecordBatch<'_>, max_timestamp_ms: i64) -> Bytes {
+    let mut header = *batch.header();
+    let attributes = batch.attributes() & !LOG_APPEND_TIME_BIT;
+    header[ATTRIBUTES_AT..ATTRIBUTES_AT + 2].copy_from_slice(&attributes.to_be_bytes());
+    header[MAX_TIMESTAMP_AT..MAX_TIMESTAMP_AT + 8].copy_from_slice(&max_timestamp_ms.to_be_bytes());
+    let crc = crc32c::crc32c_append(crc32c::crc32c(&header[CHECKSUM_START..]), batch.records_bytes());
+    header[CRC_AT..CRC_AT + 4].copy_from_slice(&crc.to_be_bytes());
+    let mut bytes = BytesMut::with_capacity(batch.size_bytes());
+    bytes.extend_from_slice(&header);
+    bytes.extend_from_slice(batch.records_bytes());
+    bytes.freeze()
 }
 
 /// A header whose fields outside the checksum are rewritten for the log: the only change that an append makes to a

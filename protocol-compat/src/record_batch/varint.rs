@@ -14,7 +14,19 @@ pub(super) fn take_varlong(bytes: &mut &[u8]) -> Option<i64> {
     Some((value >> 1).cast_signed() ^ -(value & 1).cast_signed())
 }
 
+/// Most numbers in records are lengths and deltas of one byte.
+#[inline]
 fn take_unsigned(bytes: &mut &[u8], most_bytes: u32) -> Option<u64> {
+    match bytes.split_first() {
+        Some((&byte, rest)) if byte < 0x80 => {
+            *bytes = rest;
+            Some(u64::from(byte))
+        }
+        _ => take_longer(bytes, most_bytes),
+    }
+}
+
+fn take_longer(bytes: &mut &[u8], most_bytes: u32) -> Option<u64> {
     let mut value = 0u64;
     for position in 0..most_bytes {
         let (&byte, rest) = bytes.split_first()?;

@@ -24,7 +24,8 @@ pub struct AppendInfo {
     pub first_offset: i64,
     /// Offset of the last record.
     pub last_offset: i64,
-    /// The broker's timestamp where the topic uses it, else `-1`.
+    /// The broker's timestamp where the topic uses it, else `-1`; for a duplicate the largest timestamp of the first time,
+    /// whosever it is, as Kafka answers.
     pub log_append_time_ms: i64,
     /// First offset of the log.
     pub log_start_offset: i64,
@@ -186,14 +187,10 @@ impl PartitionLog {
     }
 
     fn duplicate_append(&self, known: &BatchMetadata, config: &LogConfig) -> AppendInfo {
-        let log_append_time_ms = match config.message_timestamp_type {
-            TimestampType::LogAppendTime => known.timestamp_ms,
-            TimestampType::CreateTime => -1,
-        };
         AppendInfo {
             first_offset: known.first_offset(),
             last_offset: known.last_offset,
-            log_append_time_ms,
+            log_append_time_ms: known.timestamp_ms,
             log_start_offset: self.log_start_offset(),
             record_count: 0,
             is_duplicate: true,

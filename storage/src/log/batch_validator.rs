@@ -1,18 +1,17 @@
 //! What a batch must be before it may enter a log (Kafka's `LogValidator`, magic 2).
 //!
-//! Checks the header and the checksum; records are walked only where a rule is about single records: keys on compacted
-//! topics, create times where a bound is broken or set, and rewriting to another codec. That is cheaper than Kafka, which
-//! walks and decompresses every batch inside the partition's lock, and differs only for batches whose checksummed records
-//! contradict their own header. Runs outside of every lock.
+//! Checks the header and the checksum, and rewrites a batch where the topic wants another codec or where what its header
+//! says of time is wrong; what single records must be is `record_validator`'s. Runs outside of every lock.
 
 use bytes::Bytes;
-use protocol_compat::record_batch::batch::{BatchError, Compression, RecordBatch, TimestampType};
+use protocol_compat::record_batch::batch::{BatchError, Compression, RecordBatch, with_create_time};
 use protocol_compat::record_batch::builder::recompress;
 use protocol_compat::record_batch::control::{ControlRecordType, EndTransactionMarker};
-use protocol_compat::record_batch::record::{DecompressionLimit, records};
+use protocol_compat::record_batch::record::records;
 
 use super::config::{LogConfig, TopicCompression};
-use super::error::{AppendError, RecordProblem};
+use super::error::AppendError;
+use super::record_validator::{DECOMPRESSED_LIMIT, check_records};
 
 /// Who appends, and so which rules hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,11 +25,6 @@ pub enum AppendOrigin {
     /// A leader's batches: offsets and epochs as given.
     Replication,
 }
-
-/// Most bytes that a batch may have when its records must be looked at; sixteen times the largest default batch.
-const DECOMPRESSED_LIMIT: DecompressionLimit = DecompressionLimit(128 << 20);
-/// Problems named in an answer: enough to find the cause, few enough to stay small.
-const NAMED_PROBLEMS: usize = 100;
 
 /// Batches that may be appended.
 #[derive(Debug)]
@@ -120,8 +114,11 @@ pub(super) fn validate(
         let checked = ValidBatch {
             bytes: rest.split_to(size),
         };
-        check_records(&checked.view(), config, origin, now_ms)?;
-        let kept = rewrite_codec(checked, config, origin)?;
+        let kept = if origin == AppendOrigin::Client {
+            check_and_rewrite(checked, config, now_ms)?
+        } else {
+            checked
+        };
         let view = kept.view();
         validated.size_bytes += view.size_bytes() as u64;
         validated.record_count += i64::from(view.last_offset_delta()) + 1;
@@ -208,120 +205,28 @@ fn check_size(size_bytes: u64, config: &LogConfig, origin: AppendOrigin) -> Resu
     Ok(())
 }
 
-fn check_records(
-    batch: &RecordBatch<'_>,
-    config: &LogConfig,
-    origin: AppendOrigin,
-    now_ms: i64,
-) -> Result<(), AppendError> {
-    if origin != AppendOrigin::Client {
-        return Ok(());
-    }
-    if config.cleanup_policy.compact {
-        check_keys(batch)?;
-    }
-    let is_create_time = config.message_timestamp_type == TimestampType::CreateTime;
-    let bounds = TimestampBounds::new(config, now_ms);
-    if is_create_time && (bounds.has_lower || batch.max_timestamp_ms() > bounds.latest_ms) {
-        check_timestamps(batch, &bounds)?;
-    }
-    if is_create_time && batch.timestamp_type() == TimestampType::LogAppendTime {
-        let message = "a producer may not set the timestamp type to log append time".to_owned();
-        return Err(AppendError::InvalidTimestamp {
-            message,
-            problems: Vec::new(),
-        });
-    }
-    Ok(())
-}
-
-/// Every record of a compacted topic needs a key.
-fn check_keys(batch: &RecordBatch<'_>) -> Result<(), AppendError> {
-    let problems = problems_of(batch, |record| {
-        record
-            .key
-            .is_none()
-            .then(|| "a compacted topic does not accept a record without a key".to_owned())
-    })?;
-    if problems.is_empty() {
-        return Ok(());
-    }
-    Err(AppendError::InvalidRecord {
-        message: "one or more records have been rejected".to_owned(),
-        problems,
-    })
-}
-
-struct TimestampBounds {
-    has_lower: bool,
-    earliest_ms: i64,
-    latest_ms: i64,
-}
-
-impl TimestampBounds {
-    fn new(config: &LogConfig, now_ms: i64) -> TimestampBounds {
-        TimestampBounds {
-            has_lower: config.message_timestamp_before_max_ms != i64::MAX,
-            earliest_ms: now_ms.saturating_sub(config.message_timestamp_before_max_ms),
-            latest_ms: now_ms.saturating_add(config.message_timestamp_after_max_ms),
+/// Checks the records of a client's batch and rewrites it where its header is wrong about time, or where the topic asks
+/// for another codec than the producer's.
+fn check_and_rewrite(batch: ValidBatch, config: &LogConfig, now_ms: i64) -> Result<ValidBatch, AppendError> {
+    let wanted = match config.compression {
+        TopicCompression::Codec(codec, level) if batch.view().compression() != Some(codec) => {
+            Some((codec, level))
         }
-    }
-}
-
-fn check_timestamps(batch: &RecordBatch<'_>, bounds: &TimestampBounds) -> Result<(), AppendError> {
-    let problems = problems_of(batch, |record| {
-        let at = record.timestamp_ms;
-        let outside = at != -1 && (at > bounds.latest_ms || (bounds.has_lower && at < bounds.earliest_ms));
-        let (from, to) = (bounds.earliest_ms, bounds.latest_ms);
-        outside.then(|| format!("timestamp {at} lies outside of {from} to {to}"))
-    })?;
-    if problems.is_empty() {
-        return Ok(());
-    }
-    Err(AppendError::InvalidTimestamp {
-        message: "one or more records have been rejected".to_owned(),
-        problems,
-    })
-}
-
-fn problems_of(
-    batch: &RecordBatch<'_>,
-    mut problem: impl FnMut(&protocol_compat::record_batch::record::RecordView<'_>) -> Option<String>,
-) -> Result<Vec<RecordProblem>, AppendError> {
-    let mut scratch = Vec::new();
-    let walk = records(batch, &mut scratch, DECOMPRESSED_LIMIT)
-        .map_err(|e| AppendError::CorruptBatch(e.to_string()))?;
-    let mut problems = Vec::new();
-    for (index, record) in walk.enumerate() {
-        let record = record.map_err(|e| AppendError::CorruptBatch(e.to_string()))?;
-        if let Some(message) = problem(&record) {
-            problems.push(RecordProblem {
-                batch_index: i32::try_from(index).unwrap_or(i32::MAX),
-                message,
-            });
-            if problems.len() == NAMED_PROBLEMS {
-                break;
-            }
-        }
-    }
-    Ok(problems)
-}
-
-/// Rewrites the batch where the topic asks for another codec than the producer's.
-fn rewrite_codec(
-    batch: ValidBatch,
-    config: &LogConfig,
-    origin: AppendOrigin,
-) -> Result<ValidBatch, AppendError> {
-    let TopicCompression::Codec(codec, level) = config.compression else {
-        return Ok(batch);
+        _ => None,
     };
-    if origin != AppendOrigin::Client || batch.view().compression() == Some(codec) {
-        return Ok(batch);
-    }
-    let bytes = recompress(&batch.view(), codec, level, DECOMPRESSED_LIMIT)
+    let max_timestamp_ms = check_records(&batch.view(), config, now_ms, wanted.is_some())?;
+    let timed = match max_timestamp_ms {
+        Some(max_timestamp_ms) => ValidBatch {
+            bytes: with_create_time(&batch.view(), max_timestamp_ms),
+        },
+        None => batch,
+    };
+    let Some((codec, level)) = wanted else {
+        return Ok(timed);
+    };
+    let bytes = recompress(&timed.view(), codec, level, DECOMPRESSED_LIMIT)
         .map_err(|error| AppendError::CorruptBatch(error.to_string()))?;
-    check_size(bytes.len() as u64, config, origin)?;
+    check_size(bytes.len() as u64, config, AppendOrigin::Client)?;
     Ok(ValidBatch { bytes })
 }
 

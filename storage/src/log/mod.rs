@@ -22,6 +22,7 @@ mod partition_metadata;
 pub mod producer_snapshot;
 pub mod producer_state;
 mod read;
+mod record_validator;
 mod recovery;
 mod retention;
 mod scan;
@@ -232,6 +233,17 @@ impl PartitionLog {
     /// How many segments there are.
     pub fn segment_count(&self) -> usize {
         self.segments.load().len()
+    }
+
+    /// Notes that a leader with `epoch` begins at the end of the log, so that the epoch can be asked for before its first
+    /// batch (KIP-101). What a leader never wrote under is forgotten with the process, as in Kafka; the next leader begins its
+    /// own. A log without a file stays without one.
+    pub fn begin_leader_epoch(&self, epoch: i32) {
+        let mut state = self.reservations.lock();
+        let start_offset = state.next_offset;
+        if state.epochs.assign(epoch, start_offset) {
+            state.has_unsaved_epochs = true;
+        }
     }
 
     /// The newest leader epoch in the log.

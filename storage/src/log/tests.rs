@@ -236,6 +236,25 @@ fn log_append_time_is_stamped_and_never_goes_back() {
 }
 
 #[test]
+fn a_leader_that_begins_is_known_before_its_first_batch_and_leaves_no_file() {
+    let mut fixture = fixture();
+    let log = fixture.open();
+    assert_eq!(log.end_offset_for_epoch(1), (-1, -1));
+    log.begin_leader_epoch(1);
+    assert_eq!(log.end_offset_for_epoch(1), (1, 0));
+    log.flush_all().unwrap();
+    log.close().unwrap();
+    assert!(!Disk::simulated(&fixture.sim).exists(&log.dir()).unwrap());
+    append(&log, &batch().records(2)).unwrap();
+    log.begin_leader_epoch(5);
+    log.close().unwrap();
+    let log = fixture.reopen_after(None);
+    log.begin_leader_epoch(6);
+    let ends = [1, 5, 6].map(|epoch| log.end_offset_for_epoch(epoch));
+    assert_eq!(ends, [(1, 2), (1, 2), (6, 2)], "5 has led and written nothing");
+}
+
+#[test]
 fn clients_batches_that_break_a_rule_are_refused_and_leave_nothing() {
     let mut fixture = fixture();
     fixture.config.max_message_bytes = 400;

@@ -19,16 +19,17 @@ use crate::request::RequestContext;
 /// The first version that tells a leader without the client's listener from a missing leader.
 const FIRST_WITH_LISTENER_NOT_FOUND: i16 = 6;
 
-/// A request that contradicts its version: every topic gets INVALID_REQUEST.
-pub(super) fn refused(request: &MetadataRequest) -> MetadataResponse {
+/// A request that fails as a whole: every topic gets the error, and from version 13 on the answer has it too.
+pub(super) fn refused(request: &MetadataRequest, error: ErrorCode) -> MetadataResponse {
     let topics = request.topics.iter().flatten().map(|topic| {
         MetadataResponseTopic::default()
-            .with_error_code(ErrorCode::InvalidRequest.code())
+            .with_error_code(error.code())
             .with_name(Some(topic.name.clone().unwrap_or_default()))
             .with_topic_id(topic.topic_id)
     });
     MetadataResponse::default()
         .with_controller_id((-1).into())
+        .with_error_code(error.code())
         .with_topics(topics.collect())
 }
 
