@@ -8,6 +8,7 @@ mod led_partition;
 mod log_topic;
 mod memory_topic;
 mod offsets_topic;
+mod opening_store;
 mod record_batches;
 mod shard_runtime;
 mod store_rows;
@@ -40,6 +41,7 @@ pub use led_partition::{LedPartition, LedPartitions};
 pub use log_topic::LogOffsetsTopic;
 pub use memory_topic::MemoryOffsetsTopic;
 pub use offsets_topic::{OffsetsPartition, OffsetsTopic};
+pub use opening_store::OpeningStore;
 
 use crate::clock::Clock;
 use shard_runtime::ShardRuntime;

@@ -27,7 +27,10 @@ pub(super) fn exit_code(error: &StartError) -> ExitCode {
         | StartError::MetadataLog(_)
         | StartError::Quorum(_)
         | StartError::Stopped(_) => IO_ERROR,
-        StartError::Registration(_) | StartError::Metrics(_) | StartError::Runtime(_) => SOFTWARE,
+        StartError::Registration(_)
+        | StartError::Metrics(_)
+        | StartError::Runtime(_)
+        | StartError::Task(_) => SOFTWARE,
     })
 }
 

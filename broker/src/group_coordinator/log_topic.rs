@@ -15,6 +15,7 @@ use tracing::{error, info};
 use super::OFFSETS_TOPIC;
 use super::led_partition::{LedPartition, LedPartitions};
 use super::offsets_topic::{OffsetsPartition, OffsetsTopic};
+use super::opening_store::OpeningStore;
 use super::record_batches;
 use super::store_rows::{self, StoreRows};
 use crate::config::NodeConfig;
@@ -34,7 +35,7 @@ pub struct LogOffsetsTopic {
     cache: MetadataCache,
     controller: ControllerHandle,
     partitions: Arc<dyn LedPartitions>,
-    store: Arc<OffsetStore>,
+    store: OpeningStore,
 }
 
 impl LogOffsetsTopic {
@@ -44,7 +45,7 @@ impl LogOffsetsTopic {
         cache: MetadataCache,
         controller: ControllerHandle,
         partitions: Arc<dyn LedPartitions>,
-        store: Arc<OffsetStore>,
+        store: OpeningStore,
     ) -> LogOffsetsTopic {
         LogOffsetsTopic {
             config,
@@ -107,7 +108,7 @@ impl OffsetsTopic for LogOffsetsTopic {
 
     fn open(&self, partition: i32) -> Result<Arc<dyn OffsetsPartition>, ErrorCode> {
         let led = self.partitions.led_partition(OFFSETS_TOPIC, partition)?;
-        let opened = LogOffsetsPartition::open(partition, led, self.store.clone());
+        let opened = LogOffsetsPartition::open(partition, led, self.store.wait()?);
         Ok(Arc::new(opened.map_err(|cause| {
             error!(partition, cause, "could not load a partition of {OFFSETS_TOPIC}");
             ErrorCode::KafkaStorageError

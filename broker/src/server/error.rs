@@ -44,6 +44,9 @@ pub enum StartError {
     /// The store of committed offsets cannot be opened.
     #[error(transparent)]
     OffsetStore(#[from] OffsetStoreError),
+    /// A task of the start ended before its work was done.
+    #[error("the start was cut off: {0}")]
+    Task(#[from] tokio::task::JoinError),
     /// The metadata quorum cannot start.
     #[error(transparent)]
     Quorum(#[from] QuorumError),

@@ -19,7 +19,7 @@ use prometheus::Registry;
 use storage::disk::Disk;
 use storage::log_dirs::NodeIdentity;
 use storage::log_manager::{LogManager, LogManagerConfig};
-use storage::offset_store::{OffsetStore, OffsetStoreOptions};
+use storage::offset_store::OffsetStoreOptions;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
@@ -33,7 +33,7 @@ use crate::clock::Clock;
 use crate::config::NodeConfig;
 use crate::controller_server::ControllerServer;
 use crate::fetch_session::FetchSessionCache;
-use crate::group_coordinator::{GroupCoordinator, GroupCoordinatorConfig, LogOffsetsTopic};
+use crate::group_coordinator::{GroupCoordinator, GroupCoordinatorConfig, LogOffsetsTopic, OpeningStore};
 use crate::handlers::Services;
 use crate::http::{HttpState, ProcessCollector};
 use crate::metadata_cache::MetadataCache;
@@ -84,6 +84,13 @@ impl Server {
         let disk = Disk::real();
         let logs = Arc::new(open_logs(&disk, &config)?);
         let cluster_id: Arc<str> = logs.cluster_id().into();
+        // Rows are a view of the log: what a power cut takes of them, the log gives back.
+        let options = OffsetStoreOptions {
+            sync_writes: false,
+            ..OffsetStoreOptions::default()
+        };
+        let (store, opening_store) =
+            OpeningStore::begin(config.metadata_log_dir.join(OFFSET_STORE_DIR), options);
 
         let cache = MetadataCache::new(Arc::new(MetadataImage::empty(cluster_id.clone())));
         let publisher = Arc::new(MetadataPublisher::new(cache.clone()));
@@ -102,7 +109,7 @@ impl Server {
         let registration = registration(&config, &logs, &ports);
         let epoch = register_broker(&controller.handle(), registration).await?;
         let producer_ids = ProducerIdManager::new(controller.handle(), config.node_id, epoch);
-        let group_coordinator = start_groups(&config, &cache, &controller, &replicas, clock)?;
+        let group_coordinator = start_groups(&config, &cache, &controller, &replicas, store, clock);
         let services = Services {
             group_coordinator: group_coordinator.clone(),
             metadata_cache: Arc::new(cache.clone()),
@@ -125,6 +132,7 @@ impl Server {
         serving.shrink_to_fit();
         let mut background = background::start(&config, &replicas, &http, clock);
         background.extend(group_coordinator.start());
+        opening_store.await.map_err(StartError::Task)??;
         Ok(Server {
             config,
             ports: bound,
@@ -288,10 +296,9 @@ fn start_groups(
     cache: &MetadataCache,
     controller: &ControllerServer,
     replicas: &Arc<ReplicaManager>,
+    store: OpeningStore,
     clock: Clock,
-) -> Result<Arc<GroupCoordinator>, StartError> {
-    let path = config.metadata_log_dir.join(OFFSET_STORE_DIR);
-    let store = Arc::new(OffsetStore::open(&path, &OffsetStoreOptions::default())?);
+) -> Arc<GroupCoordinator> {
     let topic = LogOffsetsTopic::new(
         config.clone(),
         cache.clone(),
@@ -304,7 +311,7 @@ fn start_groups(
         commit_timeout: config.groups.commit_timeout,
         retention_check_interval: config.groups.retention_check_interval,
     };
-    Ok(GroupCoordinator::new(keys, Arc::new(topic), clock))
+    GroupCoordinator::new(keys, Arc::new(topic), clock)
 }
 
 fn registration(config: &NodeConfig, logs: &LogManager, ports: &BoundPorts) -> BrokerRegistration {

@@ -45,7 +45,6 @@ impl PartitionLog {
         for segment in segments.iter().filter(|segment| !segment.is_flushed()) {
             self.flush_segment(segment, segment.base_offset != active)?;
         }
-        self.save_epochs()?;
         // The name of a file is looked after behind its content: a name without content would claim nothing wrong.
         let has_new_names = std::mem::take(&mut self.writer.lock().unsynced_names);
         if has_new_names {
@@ -56,6 +55,19 @@ impl PartitionLog {
             events.flushed(end);
         }
         Ok(())
+    }
+
+    /// The offset below which recovery need not look, for the owner's checkpoint. The epochs below it are in their file when
+    /// this returns, so that no checkpoint ever stands above an epoch that the file lacks.
+    ///
+    /// # Errors
+    /// [`LogError`]; the log is offline then.
+    pub fn recovery_point(&self) -> Result<i64, LogError> {
+        self.guarded(|| {
+            let flushed = self.flushed_offset();
+            self.save_epochs()?;
+            Ok(flushed)
+        })
     }
 
     /// Writes the file of leader epochs if one began since the last time. What it claims above the flushed offset is
@@ -107,6 +119,7 @@ impl PartitionLog {
             }
             drop(writer);
             self.flush_published()?;
+            self.save_epochs()?;
             let dir = self.dir.read().clone();
             let (end, snapshot) = {
                 let state = self.reservations.lock();

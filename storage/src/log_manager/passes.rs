@@ -107,11 +107,15 @@ impl LogManager {
             dir.all_recovered()?;
         }
         let logs = self.logs_in(dir);
+        // A log that is offline keeps the claim it had.
+        let points = logs.into_iter().filter_map(|(partition, log)| {
+            let point = log.recovery_point().ok()?;
+            Some((partition, log, point))
+        });
+        let points: Vec<_> = points.collect();
         dir.update_claims(|claims| {
-            for (partition, log) in logs {
-                claims
-                    .recovery_points
-                    .insert(partition.clone(), log.flushed_offset());
+            for (partition, log, point) in points {
+                claims.recovery_points.insert(partition.clone(), point);
                 claims
                     .high_watermarks
                     .insert(partition.clone(), log.high_watermark());
