@@ -162,7 +162,7 @@ fn bucket_of(value: u64) -> usize {
         return value as usize;
     }
     let power = value.ilog2();
-    let sub = value >> (power - SUB_BITS) & 3;
+    let sub = (value >> (power - SUB_BITS)) & 3;
     EXACT as usize + ((power - EXACT.ilog2()) as usize) * 4 + sub as usize
 }
 
@@ -171,7 +171,7 @@ fn lower_bound(bucket: usize) -> u64 {
         return bucket as u64;
     };
     let power = EXACT.ilog2() + (above / 4) as u32;
-    (1 << power) + (above % 4 << (power - SUB_BITS))
+    (1 << power) + ((above % 4) << (power - SUB_BITS))
 }
 
 #[cfg(test)]

@@ -243,16 +243,21 @@ impl Quorum {
     pub async fn take_snapshot(&self) -> Result<(), QuorumError> {
         let stopped = |error: &dyn std::fmt::Display| QuorumError::Stopped(error.to_string());
         let applied = self.raft.metrics().borrow_watched().last_applied;
-        self.raft
-            .trigger()
-            .snapshot()
-            .await
-            .map_err(|error| stopped(&error))?;
-        let taken =
-            |metrics: &RaftMetrics<TypeConfig>| metrics.running_state.is_err() || metrics.snapshot >= applied;
-        let metrics = self.raft.wait(None).metrics(taken, "snapshot taken").await;
-        let metrics = metrics.map_err(|error| stopped(&error))?;
-        metrics.running_state.map_err(|error| stopped(&error))
+        loop {
+            let before = self.raft.metrics().borrow_watched().snapshot;
+            if before >= applied {
+                return Ok(());
+            }
+            let triggered = self.raft.trigger().snapshot().await;
+            triggered.map_err(|error| stopped(&error))?;
+            // A snapshot that was under way already swallows the request and may end before `applied`: ask again behind it.
+            let taken = |metrics: &RaftMetrics<TypeConfig>| {
+                metrics.running_state.is_err() || metrics.snapshot > before
+            };
+            let metrics = self.raft.wait(None).metrics(taken, "snapshot taken").await;
+            let metrics = metrics.map_err(|error| stopped(&error))?;
+            metrics.running_state.map_err(|error| stopped(&error))?;
+        }
     }
 
     /// The quorum as this node sees it now.
