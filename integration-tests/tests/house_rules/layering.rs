@@ -18,6 +18,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
 ];
 
+/// Members that are no layer: a patch of somebody else's crate, named by nobody here (docs/decisions/0030).
+const PATCHES: &[&str] = &["metadata/base2histogram"];
+
 /// Third-party crates with one owner: (crate, the only members that may name it).
 const OWNED: &[(&str, &[&str])] = &[
     ("rocksdb", &["storage"]),
@@ -94,7 +97,12 @@ fn every_workspace_member_has_a_row() {
         .lines()
         .find(|line| line.starts_with("members"))
         .expect("a members line");
-    let listed: Vec<&str> = members.split('"').skip(1).step_by(2).collect();
+    let listed: Vec<&str> = members
+        .split('"')
+        .skip(1)
+        .step_by(2)
+        .filter(|member| !PATCHES.contains(member))
+        .collect();
     assert_eq!(listed, CRATES, "a new member needs a row in the layering table");
 }
 
