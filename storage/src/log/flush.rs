@@ -73,6 +73,10 @@ impl PartitionLog {
     /// Writes the file of leader epochs if one began since the last time. What it claims above the flushed offset is
     /// taken back by recovery (rule S10); what it lacks there is found in the batches.
     fn save_epochs(&self) -> Result<(), LogError> {
+        // A log without files has no epoch that anybody could have written under.
+        if !self.writer.lock().is_created {
+            return Ok(());
+        }
         let text = {
             let mut state = self.reservations.lock();
             std::mem::take(&mut state.has_unsaved_epochs).then(|| state.epochs.encode())

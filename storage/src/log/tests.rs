@@ -151,6 +151,8 @@ fn nothing_is_on_disk_before_the_first_append() {
     let fixture = fixture();
     let log = fixture.open();
     assert_eq!((log.log_start_offset(), log.log_end_offset()), (0, 0));
+    log.begin_leader_epoch(3);
+    assert_eq!(log.recovery_point().unwrap(), 0);
     log.close().unwrap();
     assert!(
         !Disk::simulated(&fixture.sim)
