@@ -209,18 +209,6 @@ pub fn recompress(
     Ok(out.into())
 }
 
-/// The batch's header with the broker's time in place of the producer's (`message.timestamp.type=LogAppendTime`): the
-/// attribute, the largest timestamp and the checksum change, the records stay.
-pub fn header_with_log_append_time(batch: &RecordBatch<'_>, now_ms: i64) -> [u8; BATCH_HEADER_BYTES] {
-    let mut header = *batch.header();
-    let attributes = batch.attributes() | LOG_APPEND_TIME;
-    header[CHECKSUM_START..CHECKSUM_START + 2].copy_from_slice(&attributes.to_be_bytes());
-    header[35..43].copy_from_slice(&now_ms.to_be_bytes());
-    let checksum = crc32c::crc32c_append(crc32c::crc32c(&header[CHECKSUM_START..]), batch.records_bytes());
-    header[17..21].copy_from_slice(&checksum.to_be_bytes());
-    header
-}
-
 /// What a batch's length field can say of records.
 const MOST_RECORDS_BYTES: usize = i32::MAX as usize - BATCH_HEADER_BYTES;
 

@@ -1,7 +1,8 @@
 //! Builder, walk and codecs against each other: round trips, damage at every byte, bombs.
 
+use super::batch::header_with_log_append_time;
 use super::batch::{BATCH_HEADER_BYTES, BatchError, Compression, RecordBatch, TimestampType};
-use super::builder::{BatchBuilder, header_with_log_append_time, recompress};
+use super::builder::{BatchBuilder, recompress};
 use super::compression::CompressionError;
 use super::record::{DecompressionLimit, RecordError, records};
 
@@ -109,7 +110,13 @@ fn records_come_back_with_repeated_header_keys() {
 fn the_append_time_stands_for_every_record() {
     let bytes = sample(Compression::None).build();
     let (batch, _) = RecordBatch::split_first(&bytes).unwrap();
-    let mut stamped = header_with_log_append_time(&batch, 77_000).to_vec();
+    let mut stamped = header_with_log_append_time(
+        &batch,
+        batch.base_offset(),
+        batch.partition_leader_epoch(),
+        77_000,
+    )
+    .to_vec();
     stamped.extend_from_slice(batch.records_bytes());
     let (after, _) = RecordBatch::split_first(&stamped).unwrap();
     after.verify_checksum().unwrap();
