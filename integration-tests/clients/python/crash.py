@@ -155,7 +155,7 @@ class Reader(threading.Thread):
 def committed_offsets(address):
     """The group's committed offsets, asked of the node by a client that is not a member."""
     client = Consumer({"bootstrap.servers": address, "group.id": GROUP, "log_level": 0,
-                       "reconnect.backoff.max.ms": 50})
+                       "reconnect.backoff.ms": 5, "reconnect.backoff.max.ms": 50})
     try:
         return {p.partition: p.offset
                 for p in client.committed([TopicPartition(TOPIC, p) for p in range(PARTITIONS)], timeout=30)}
