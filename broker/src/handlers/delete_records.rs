@@ -1,7 +1,8 @@
 //! DeleteRecords, API key 21, versions 0-2.
 //!
 //! Moves the log start offset up to an offset, or to the high watermark where the offset is -1 (KIP-107), and answers with
-//! the low watermark: the smallest log start offset of the replicas, which is this one's. Version 2 is flexible.
+//! the low watermark: the smallest log start offset of the replicas, which is this one's. The new start is durable before
+//! the answer: Kafka checkpoints it within a minute, and what was deleted can come back until then. Version 2 is flexible.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -78,6 +79,8 @@ fn delete(replicas: &ReplicaManager, topic: &str, index: i32, offset: i64) -> Re
     if offset < 0 {
         return Err(ErrorCode::OffsetOutOfRange);
     }
-    log.delete_records_before(offset)
+    replicas
+        .logs()
+        .delete_records_before(partition.topic_partition(), offset)
         .map_err(|error| error_codes::of_log(&error))
 }

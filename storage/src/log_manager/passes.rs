@@ -79,6 +79,28 @@ impl LogManager {
         log.truncate_to(offset)
     }
 
+    /// Raises an open log's start to `offset`, durably when this returns: what was deleted does not come back after a
+    /// crash. The start in force afterwards.
+    ///
+    /// # Errors
+    /// [`LogError::OffsetOutOfRange`] above the high watermark; an input/output error takes the directory offline.
+    pub fn delete_records_before(&self, partition: &TopicPartition, offset: i64) -> Result<i64, LogError> {
+        let slot = self.slots.read().get(partition).cloned();
+        let Some((slot, log)) = slot.and_then(|slot| slot.log().map(|log| (slot, log))) else {
+            return Err(LogError::Offline(partition.to_string()));
+        };
+        let start = log.delete_records_before(offset)?;
+        if start > 0 {
+            slot.directory().update_claims(|claims| {
+                // Another caller may have raised it further meanwhile.
+                claims
+                    .log_starts
+                    .insert(partition.clone(), log.log_start_offset());
+            })?;
+        }
+        Ok(start)
+    }
+
     /// Closes all logs and leaves the marker in each directory where nothing is left to recover. Nobody appends any
     /// more.
     pub fn shutdown_cleanly(&self, broker_epoch: i64) {

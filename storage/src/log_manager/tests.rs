@@ -122,6 +122,30 @@ fn a_partition_comes_back_after_a_power_cut_as_far_as_it_was_flushed() {
 }
 
 #[test]
+fn deleted_records_do_not_come_back_after_a_crash_without_a_checkpoint_pass() {
+    for seed in 0..5 {
+        let sim = sim(seed);
+        let manager = start(&sim);
+        let orders = log(&manager, "orders");
+        for value in 0..5 {
+            append(&orders, value).unwrap();
+        }
+        manager.flush_pass();
+        orders.update_high_watermark(5);
+        assert!(manager.delete_records_before(&partition("orders"), 6).is_err());
+        assert_eq!(manager.delete_records_before(&partition("orders"), 3).unwrap(), 3);
+        drop((manager, orders));
+        let manager = if seed == 0 {
+            sim.restart_process();
+            start(&sim)
+        } else {
+            start_after_power_cut(&sim)
+        };
+        assert_eq!(offsets(&log(&manager, "orders")), [3, 4]);
+    }
+}
+
+#[test]
 fn every_found_partition_gets_its_turn_once() {
     let sim = sim(1);
     let manager = start(&sim);
