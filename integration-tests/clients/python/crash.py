@@ -2,7 +2,7 @@
 
 Usage: crash.py --node BINARY [--rounds N] [--seed S] [--dir DIR] [--port P] [--override KEY=VALUE]...
 
-Each round lets the clients work for a random while, sends SIGKILL, and starts the node again on the same directory.
+Each round lets the clients work for a random while (some until the group has committed), sends SIGKILL, and starts the node again on the same directory.
 Checked: every acknowledged record stands in the log once, at the offset that was acknowledged, in the order in which its
 producer sent it; what the group read is what the log holds, without a gap; a committed offset that was acknowledged is
 never lower afterwards. The seed decides the moments of the kills; the rest is up to the machine.
@@ -28,6 +28,9 @@ TOPIC = "crash"
 GROUP = "crash-group"
 PARTITIONS = 4
 PRODUCERS = 2
+# Every so many rounds the kill waits until the group has committed: members need longer to join than most lives last.
+COMMIT_EVERY = 4
+COMMIT_WAIT_SECONDS = 30
 
 
 class Node:
@@ -35,7 +38,8 @@ class Node:
 
     def __init__(self, binary, directory, port, overrides):
         self.command = [binary, "--override", f"log.dirs={directory}/data",
-                        "--override", f"listeners=PLAINTEXT://127.0.0.1:{port}"]
+                        "--override", f"listeners=PLAINTEXT://127.0.0.1:{port}",
+                        "--override", "group.initial.rebalance.delay.ms=0"]
         for override in overrides:
             self.command += ["--override", override]
         self.log = open(os.path.join(directory, "node.log"), "ab")
@@ -181,6 +185,19 @@ def whole_log(address):
     return log
 
 
+def wait_for_commit(floor, lock):
+    """Returns once the group has committed further; whether it did."""
+    with lock:
+        before = sum(floor.values())
+    deadline = time.monotonic() + COMMIT_WAIT_SECONDS
+    while time.monotonic() < deadline:
+        with lock:
+            if sum(floor.values()) > before:
+                return True
+        time.sleep(0.01)
+    return False
+
+
 def violations(log, senders, readers, floor, last_committed):
     """Sentences on everything that is not as promised."""
     found = []
@@ -246,8 +263,13 @@ def main():
     for client in senders + readers:
         client.start()
 
-    backwards, starts = [], []
+    backwards, starts, commits = [], [], 0
     for number in range(1, options.rounds + 1):
+        if number % COMMIT_EVERY == 0:
+            if wait_for_commit(floor, lock):
+                commits += 1
+            else:
+                backwards.append(f"round {number}: the group committed nothing in {COMMIT_WAIT_SECONDS} s")
         time.sleep(chance.uniform(0.05, 0.8))
         node.kill()
         with lock:
@@ -259,7 +281,7 @@ def main():
                           for p in promised if now[p] < promised[p]]
             acknowledged = sum(len(sender.acknowledged) for sender in senders)
             print(f"round {number}: {acknowledged} acknowledged, {sum(len(r.read) for r in readers)} read, "
-                  f"{len(backwards)} commits back", flush=True)
+                  f"{commits} kills behind a commit, {len(backwards)} violations", flush=True)
 
     stop_sending.set()
     for sender in senders:
@@ -281,7 +303,7 @@ def main():
     starts.sort()
     print(f"{options.rounds} kills, seed {options.seed}: {sum(len(s.acknowledged) for s in senders)} records acknowledged, "
           f"{sum(ends.values())} in the log, {sum(len(r.read) for r in readers)} read by the group, "
-          f"start to listening median {starts[len(starts) // 2] * 1000:.0f} ms, {len(found)} violations")
+          f"{commits} kills behind a commit, start to listening median {starts[len(starts) // 2] * 1000:.0f} ms, {len(found)} violations")
     sys.exit(1 if found else 0)
 
 
