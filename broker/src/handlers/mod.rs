@@ -26,6 +26,8 @@ pub mod describe_quorum;
 pub mod describe_topic_partitions;
 pub mod fetch;
 pub mod find_coordinator;
+#[cfg(test)]
+mod group_tests;
 pub mod heartbeat;
 pub mod incremental_alter_configs;
 pub mod init_producer_id;
