@@ -1,13 +1,16 @@
 //! Broker keys that can be changed while the broker runs, and the checks of such a change.
 //!
 //! A key is dynamic here when a change really takes effect: those that give topics their defaults do, because logs take
-//! their configuration anew from each image. Every other key is refused as Kafka refuses a key that is not dynamic.
+//! their configuration anew from each image, and those that are read from the image whenever they are needed. Every other key is refused as Kafka refuses a key that is not dynamic.
 
 use std::collections::BTreeMap;
 
-use metadata::configs::{ConfigKey, InvalidConfig, TOPIC_KEYS};
+use metadata::configs::{ConfigKey, InvalidConfig, TOPIC_KEYS, Validator};
 
-use crate::config::table::{self, KeyRow, Standing, Update};
+use crate::config::table::{self, Accepts, KeyRow, Standing, Update};
+
+/// Keys without a topic key behind them whose value is read from the newest image at each use.
+const READ_AT_EACH_USE: &[&str] = &["producer.id.expiration.ms"];
 
 /// Whether a change of the key takes effect on a running broker.
 pub fn is_dynamic(key: &KeyRow) -> bool {
@@ -16,7 +19,9 @@ pub fn is_dynamic(key: &KeyRow) -> bool {
             .iter()
             .any(|topic| topic.synonyms.iter().any(|s| s.name == key.name))
     };
-    key.update != Update::ReadOnly && key.standing == Standing::Honoured && gives_topics_a_default()
+    key.update != Update::ReadOnly
+        && key.standing == Standing::Honoured
+        && (READ_AT_EACH_USE.contains(&key.name) || gives_topics_a_default())
 }
 
 /// Checks what a broker, or every broker, would have set dynamically.
@@ -47,7 +52,7 @@ pub fn validate_dynamic_configs(configs: &BTreeMap<String, String>, per_broker: 
     Ok(())
 }
 
-/// A dynamic key takes what the topic key takes that it gives the default to.
+/// A dynamic key takes what the topic key takes that it gives the default to; one without such a key what its row says.
 fn check_value(row: &KeyRow, value: &str) -> Result<(), InvalidConfig> {
     let gives_default_to = TOPIC_KEYS
         .iter()
@@ -56,7 +61,25 @@ fn check_value(row: &KeyRow, value: &str) -> Result<(), InvalidConfig> {
         name: row.name,
         ..*topic
     });
-    key.map_or(Ok(()), |key| key.parse(value).map(drop))
+    key.unwrap_or_else(|| of_row(row)).parse(value).map(drop)
+}
+
+fn of_row(row: &KeyRow) -> ConfigKey {
+    let validator = match row.accepts {
+        Accepts::AtLeast(least) => Validator::AtLeast(least),
+        Accepts::Between(least, most) => Validator::Between(least, most),
+        Accepts::RangeOrMinusOne(least, most) => Validator::BetweenOr(least, most, -1),
+        Accepts::OneOf(words) => Validator::OneOf(words),
+        Accepts::Any | Accepts::NotEmpty => Validator::Any,
+    };
+    ConfigKey {
+        name: row.name,
+        kind: row.key_type,
+        default: row.default.unwrap_or_default(),
+        validator,
+        synonyms: &[],
+        documentation: row.text,
+    }
 }
 
 #[cfg(test)]
@@ -84,6 +107,14 @@ mod tests {
         assert_eq!(
             refusal(&[("log.retention.ms", "x")]),
             Some("Invalid value x for configuration log.retention.ms: Not a number of type LONG".into())
+        );
+        assert_eq!(refusal(&[("producer.id.expiration.ms", "5")]), None);
+        assert_eq!(
+            refusal(&[("producer.id.expiration.ms", "0")]),
+            Some(
+                "Invalid value 0 for configuration producer.id.expiration.ms: Value must be at least 1"
+                    .into()
+            )
         );
         assert_eq!(
             refusal(&[("log.segment.bytes", "3")]),

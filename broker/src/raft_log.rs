@@ -102,7 +102,6 @@ impl PartitionRaftLog {
             // it is durable, so that only the last may be torn. That is what the log does after the death of a process.
             crash: Some(Crash::Process),
             now_ms: clock.wall_ms(),
-            producer_id_expiration_ms: i64::MAX,
             events: None,
         };
         let log = PartitionLog::open(params).map_err(io::Error::other)?;

@@ -46,8 +46,6 @@ pub struct LogManagerConfig {
     pub max_open_files: usize,
     /// Threads that sync for acknowledgements (rule S16).
     pub flush_threads: usize,
-    /// `producer.id.expiration.ms`.
-    pub producer_id_expiration_ms: i64,
     /// Free bytes below which a directory takes no more appends (rule S14).
     pub reserve_bytes: u64,
 }

@@ -104,8 +104,6 @@ pub struct GroupKeys {
 pub struct LogConfigDefaults {
     /// `num.recovery.threads.per.data.dir`.
     pub num_recovery_threads_per_data_dir: usize,
-    /// `producer.id.expiration.ms`.
-    pub producer_id_expiration_ms: i64,
     /// `offsets.topic.num.partitions`.
     pub offsets_topic_num_partitions: i32,
     /// `offsets.topic.replication.factor`, as far as there are nodes: a cluster of one holds one replica.
@@ -162,7 +160,6 @@ impl NodeConfig {
             groups: groups(&settings)?,
             log: LogConfigDefaults {
                 num_recovery_threads_per_data_dir: number(&settings, "num.recovery.threads.per.data.dir")?,
-                producer_id_expiration_ms: number(&settings, "producer.id.expiration.ms")?,
                 offsets_topic_num_partitions: number(&settings, "offsets.topic.num.partitions")?,
                 offsets_topic_replication_factor: 1
                     .min(number(&settings, "offsets.topic.replication.factor")?),

@@ -5,6 +5,8 @@
 
 mod log_config;
 mod partition;
+#[cfg(test)]
+mod partition_tests;
 mod purgatory;
 mod read;
 
@@ -24,7 +26,7 @@ use self::partition::PartitionEvents;
 pub use self::partition::{Acknowledgement, Partition, RequiredAcks};
 pub use self::read::{FetchLimits, FetchWait, Isolation, PartitionFetch, PartitionRead, read_or_wait};
 use crate::clock::Clock;
-use crate::config::Settings;
+use crate::config::{Settings, table};
 use crate::metadata_cache::MetadataCache;
 
 /// How many partitions may be opening at one time before two of them can wait for each other by chance.
@@ -174,12 +176,24 @@ impl ReplicaManager {
             .entries(&ConfigResource::topic(topic))
             .map(|(key, value)| (key.to_string(), value.to_string()))
             .collect();
-        let layers = BrokerLayers {
+        log_config::from_values(&topic_config_values(&own, self.layers(image)))
+    }
+
+    fn layers<'a>(&'a self, image: &'a MetadataImage) -> BrokerLayers<'a> {
+        BrokerLayers {
             node_id: self.node_id,
             from_file: &self.from_file,
             dynamic: &image.configs,
-        };
-        log_config::from_values(&topic_config_values(&own, layers))
+        }
+    }
+
+    /// `producer.id.expiration.ms` in force, which can change while the node runs.
+    pub fn producer_id_expiration_ms(&self) -> i64 {
+        let key = "producer.id.expiration.ms";
+        let set = self.layers(&self.image()).broker_key(key);
+        let text = set.as_deref().or_else(|| table::find(key)?.default);
+        // Texts that are no number were refused when they were set.
+        text.and_then(|text| text.parse().ok()).unwrap_or(i64::MAX)
     }
 
     /// Every partition that this node leads.

@@ -4,7 +4,7 @@
 //! another log (rule C10). The high watermark of a lone replica is its own end: the readable one, or in flushed mode
 //! (`flush.messages=1`) the flushed one (rules R5, R6). What a fetch reads is in `read.rs`.
 
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
 use bytes::Bytes;
@@ -24,6 +24,8 @@ pub struct Partition {
     leader_epoch: AtomicI32,
     appended_bytes: AtomicU64,
     is_gone: AtomicBool,
+    /// Largest [`AppendInfo::flushed_before_ack`] so far.
+    flushed_before_ack: AtomicI64,
     purgatory: Purgatory,
 }
 
@@ -87,6 +89,7 @@ impl Partition {
             leader_epoch: AtomicI32::new(leader_epoch),
             appended_bytes: AtomicU64::new(0),
             is_gone: AtomicBool::new(false),
+            flushed_before_ack: AtomicI64::new(-1),
             purgatory: Purgatory::default(),
         });
         // The events were made for this partition alone, so that nobody else has set them.
@@ -181,6 +184,8 @@ impl Partition {
         let info = self
             .log
             .append_as_leader(batches, self.leader_epoch(), origin, now_ms)?;
+        self.flushed_before_ack
+            .fetch_max(info.flushed_before_ack, Ordering::AcqRel);
         if info.flush_required {
             self.logs.request_flush(&self.log);
         }
@@ -195,9 +200,11 @@ impl Partition {
     ) -> Option<Acknowledgement> {
         let end = info.last_offset.checked_add(1)?;
         let until = match acks {
-            RequiredAcks::AllInSync => Until::Committed(end),
-            RequiredAcks::Leader if info.flush_required => Until::Flushed(end),
-            RequiredAcks::Leader => return None,
+            RequiredAcks::AllInSync => Until::Acknowledged {
+                committed: end,
+                flushed: info.flushed_before_ack,
+            },
+            RequiredAcks::Leader => Until::Flushed(info.flushed_before_ack),
         };
         if until.is_reached(self.progress()) {
             return None;
@@ -211,13 +218,16 @@ impl Partition {
         })
     }
 
-    /// Waits until the high watermark reaches `offset`.
+    /// Waits until the high watermark reaches `offset` and what `flush.messages` asks for below it was flushed.
     ///
     /// # Errors
     /// As [`Acknowledgement::given`].
     pub async fn committed(self: &Arc<Self>, offset: i64) -> Result<(), ErrorCode> {
         let wake = Arc::new(Notify::new());
-        let until = Until::Committed(offset);
+        let until = Until::Acknowledged {
+            committed: offset,
+            flushed: self.flushed_before_ack.load(Ordering::Acquire).min(offset),
+        };
         let acknowledgement = Acknowledgement {
             waiting: Waiting::enter(self, until, &wake),
             partition: self.clone(),

@@ -14,8 +14,8 @@ use tokio::sync::Notify;
 /// What a waiter waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Until {
-    /// The high watermark reaches this offset.
-    Committed(i64),
+    /// The high watermark reaches the first offset, and the flushed end of the log the second.
+    Acknowledged { committed: i64, flushed: i64 },
     /// The flushed end of the log reaches this offset.
     Flushed(i64),
     /// The high watermark passes this offset.
@@ -33,7 +33,9 @@ impl Until {
     /// Whether a partition that has come this far ends the wait.
     pub(super) fn is_reached(self, progress: Progress) -> bool {
         match self {
-            Until::Committed(offset) => progress.high_watermark >= offset,
+            Until::Acknowledged { committed, flushed } => {
+                progress.high_watermark >= committed && progress.flushed_offset >= flushed
+            }
             Until::Flushed(offset) => progress.flushed_offset >= offset,
             Until::Readable(offset) => progress.high_watermark > offset,
         }
@@ -119,11 +121,18 @@ mod tests {
         }
     }
 
+    fn committed(offset: i64) -> Until {
+        Until::Acknowledged {
+            committed: offset,
+            flushed: -1,
+        }
+    }
+
     #[tokio::test]
     async fn a_wake_up_before_the_wait_is_remembered() {
         let purgatory = Purgatory::default();
         let wake = Arc::new(Notify::new());
-        let id = purgatory.add(Until::Committed(5), wake.clone());
+        let id = purgatory.add(committed(5), wake.clone());
         purgatory.advance(|| progress(5, 0));
         wake.notified().await;
         purgatory.remove(id);
@@ -133,7 +142,13 @@ mod tests {
 
     #[test]
     fn each_wait_ends_at_its_own_offset() {
-        assert!(Until::Committed(5).is_reached(progress(5, 0)));
+        assert!(committed(5).is_reached(progress(5, 0)));
+        let both = Until::Acknowledged {
+            committed: 5,
+            flushed: 4,
+        };
+        assert!(both.is_reached(progress(5, 4)));
+        assert!(!both.is_reached(progress(5, 3)) && !both.is_reached(progress(4, 4)));
         assert!(!Until::Readable(5).is_reached(progress(5, 9)));
         assert!(Until::Readable(5).is_reached(progress(6, 0)));
         assert!(!Until::Flushed(5).is_reached(progress(9, 4)));

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use storage::checkpoints::OffsetCheckpoint;
 use storage::log_manager::LogManager;
 use tokio::task::JoinHandle;
 use tracing::{debug, warn};
@@ -29,27 +30,37 @@ pub(super) fn start(
     let passes = &config.passes;
     let logs = replicas.logs();
     let threads = config.log.num_recovery_threads_per_data_dir * config.log_dirs.len();
-    let checkpoints = [
-        passes.recovery_point_checkpoint_ms,
-        passes.log_start_checkpoint_ms,
-        passes.high_watermark_checkpoint_ms,
-    ];
+    let checkpoint = |period_ms, kind| {
+        every(Duration::from_millis(period_ms), logs, move |logs| {
+            logs.checkpoint_pass(&[kind]);
+        })
+    };
+    let producers_of = replicas.clone();
     vec![
         tokio::spawn(recover(threads, replicas.clone(), http.clone())),
         every(Duration::from_millis(passes.retention_ms), logs, move |logs| {
             let segments = logs.retention_pass(clock.wall_ms());
             debug!(segments, "retention pass");
         }),
-        every(Duration::from_millis(passes.flush_ms), logs, |logs| {
-            let flushed = logs.flush_pass();
+        every(
+            Duration::from_millis(passes.producer_expiration_ms),
+            logs,
+            move |logs| {
+                logs.producer_expiration_pass(clock.wall_ms(), producers_of.producer_id_expiration_ms());
+            },
+        ),
+        every(Duration::from_millis(passes.flush_ms), logs, move |logs| {
+            let flushed = logs.flush_pass(clock.wall_ms());
             debug!(flushed, "flush pass");
         }),
-        every(
-            Duration::from_millis(checkpoints.into_iter().min().unwrap_or(u64::MAX)),
-            logs,
-            |logs| {
-                logs.checkpoint_pass();
-            },
+        checkpoint(
+            passes.recovery_point_checkpoint_ms,
+            OffsetCheckpoint::RecoveryPoint,
+        ),
+        checkpoint(passes.log_start_checkpoint_ms, OffsetCheckpoint::LogStart),
+        checkpoint(
+            passes.high_watermark_checkpoint_ms,
+            OffsetCheckpoint::HighWatermark,
         ),
         every(HOUSEKEEPING_PERIOD, logs, move |logs| {
             logs.space_pass();
@@ -60,7 +71,7 @@ pub(super) fn start(
     ]
 }
 
-/// Runs a pass again and again on a thread that may block.
+/// Runs a pass again and again on a thread that may block; where the period is 0 once, as Kafka's scheduler does.
 fn every(
     period: Duration,
     logs: &Arc<LogManager>,
@@ -73,6 +84,9 @@ fn every(
             let (logs, pass) = (logs.clone(), pass.clone());
             if let Err(cause) = tokio::task::spawn_blocking(move || pass(&logs)).await {
                 warn!(%cause, "a background pass was cut short");
+                return;
+            }
+            if period.is_zero() {
                 return;
             }
         }

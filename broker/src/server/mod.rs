@@ -229,7 +229,6 @@ fn open_logs(disk: &Disk, config: &NodeConfig) -> Result<LogManager, StartError>
         boot_id: boot_id(),
         max_open_files: MAX_OPEN_LOG_FILES,
         flush_threads: FLUSH_THREADS,
-        producer_id_expiration_ms: config.log.producer_id_expiration_ms,
         reserve_bytes: RESERVE_BYTES,
     };
     Ok(LogManager::open(disk, &paths, manager, Box::new(Uuid::new_v4))?)

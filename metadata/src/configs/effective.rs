@@ -76,6 +76,15 @@ impl BrokerLayers<'_> {
             })
     }
 
+    /// What a broker key is set to; `None` where nobody set it.
+    pub fn broker_key(&self, name: &'static str) -> Option<String> {
+        let key = BrokerSynonym {
+            name,
+            conversion: super::definition::Conversion::None,
+        };
+        self.strongest(&[key]).map(|(value, _)| value)
+    }
+
     /// What a topic key is worth on a topic that does not set it.
     pub fn topic_default(&self, key: &ConfigKey) -> (String, ConfigSource) {
         self.strongest(key.synonyms)

@@ -57,7 +57,7 @@ keys! {
         "Records after which a partition is flushed to disk; with 1, a record is acknowledged only once it is on disk.";
     "flush.ms", Long, MAX_LONG, AtLeast(0),
         [synonym("log.flush.interval.ms"), synonym("log.flush.scheduler.interval.ms")],
-        "Time after which a partition is flushed to disk.";
+        "Time since its last flush after which a partition is flushed, looked at every log.flush.scheduler.interval.ms.";
     "retention.bytes", Long, "-1", Any, [synonym("log.retention.bytes")],
         "Size of a partition beyond which old segments are deleted; -1 means no limit.";
     "retention.ms", Long, "604800000", AtLeast(-1),

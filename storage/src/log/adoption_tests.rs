@@ -50,7 +50,6 @@ fn open(codec: &str, dir: &Path, crash: Option<Crash>) -> PartitionLog {
         log_start_offset: 0,
         crash,
         now_ms: 1_700_000_100_000,
-        producer_id_expiration_ms: i64::MAX,
         events: None,
     })
     .unwrap()

@@ -33,8 +33,11 @@ pub struct AppendInfo {
     pub record_count: i64,
     /// Whether the batches stood in the log already.
     pub is_duplicate: bool,
-    /// `flush.messages` is reached: an acknowledgement waits until everything up to `last_offset` was flushed.
+    /// The owner has the log flushed soon: `flush.messages` is reached, or a segment was sealed.
     pub flush_required: bool,
+    /// An acknowledgement waits until everything below this offset was flushed, so that fewer than `flush.messages`
+    /// acknowledged records are ever unflushed; the append that reaches that number waits for itself.
+    pub flushed_before_ack: i64,
 }
 
 /// A batch in the queue, with the header that it gets in the file.
@@ -79,8 +82,8 @@ pub(super) struct Reservations {
     pub segment: ReservedSegment,
     /// Largest broker timestamp given out: it never goes back within a log (rule C9).
     pub last_append_time_ms: i64,
-    /// Records since the last flush was asked for.
-    pub unflushed_records: i64,
+    /// Up to where a flush was asked for because of `flush.messages`, exclusive.
+    pub flush_asked_to: i64,
 }
 
 /// The active segment as it will be when the queue is written.
@@ -108,7 +111,7 @@ struct Reserved {
 
 enum Decision {
     Queued(Reserved),
-    Duplicate(BatchMetadata),
+    Duplicate(AppendInfo),
 }
 
 impl PartitionLog {
@@ -166,7 +169,7 @@ impl PartitionLog {
         }
         let decision = self.reserve(validated, config, offsets, origin, now_ms)?;
         match decision {
-            Decision::Duplicate(known) => Ok(self.duplicate_append(&known, config)),
+            Decision::Duplicate(info) => Ok(info),
             Decision::Queued(reserved) => {
                 self.write_queue_until(reserved.ticket)?;
                 Ok(reserved.info)
@@ -183,10 +186,14 @@ impl PartitionLog {
             record_count: 0,
             is_duplicate: false,
             flush_required: false,
+            flushed_before_ack: -1,
         }
     }
 
-    fn duplicate_append(&self, known: &BatchMetadata, config: &LogConfig) -> AppendInfo {
+    /// The first time may not have been flushed yet: the answer waits for what the first one waits for.
+    fn duplicate_append(&self, known: &BatchMetadata, config: &LogConfig, asked_to: i64) -> AppendInfo {
+        let end = known.last_offset.saturating_add(1);
+        let flushed_before_ack = end.min(asked_to).max(tolerated_from(end, config));
         AppendInfo {
             first_offset: known.first_offset(),
             last_offset: known.last_offset,
@@ -194,8 +201,8 @@ impl PartitionLog {
             log_start_offset: self.log_start_offset(),
             record_count: 0,
             is_duplicate: true,
-            // The first time may not have been flushed yet.
-            flush_required: config.flush_messages <= 1,
+            flush_required: flushed_before_ack > self.flushed_offset(),
+            flushed_before_ack,
         }
     }
 
@@ -211,7 +218,8 @@ impl PartitionLog {
         if origin == AppendOrigin::Client
             && let Some(duplicate) = check_producers(&state, validated)?
         {
-            return Ok(Decision::Duplicate(duplicate));
+            let info = self.duplicate_append(&duplicate, config, state.flush_asked_to);
+            return Ok(Decision::Duplicate(info));
         }
         if let (Offsets::Given, Some(first)) = (offsets, validated.batches().first()) {
             let (found, expected) = (first.view().base_offset(), state.next_offset);
@@ -225,7 +233,7 @@ impl PartitionLog {
         if is_stamped {
             state.last_append_time_ms = append_time_ms;
         }
-        state.roll_if_needed(validated, config, now_ms);
+        let has_rolled = state.roll_if_needed(validated, config, now_ms);
         let first_offset = match offsets {
             Offsets::Given => validated
                 .batches()
@@ -259,21 +267,27 @@ impl PartitionLog {
             });
         }
         state.last_ticket += 1;
-        state.unflushed_records = state.unflushed_records.saturating_add(validated.record_count());
-        let flush_required = state.unflushed_records >= config.flush_messages;
-        if flush_required {
-            state.unflushed_records = 0;
+        let end = state.next_offset;
+        let asked_or_flushed = state.flush_asked_to.max(self.flushed_offset());
+        let reaches_interval = end.saturating_sub(asked_or_flushed) >= config.flush_messages;
+        if reaches_interval {
+            state.flush_asked_to = end;
         }
         Ok(Decision::Queued(Reserved {
             ticket: state.last_ticket,
             info: AppendInfo {
                 first_offset,
-                last_offset: state.next_offset - 1,
+                last_offset: end.saturating_sub(1),
                 log_append_time_ms: if is_stamped { append_time_ms } else { -1 },
                 log_start_offset: self.log_start_offset(),
                 record_count: validated.record_count(),
                 is_duplicate: false,
-                flush_required,
+                flush_required: reaches_interval || has_rolled,
+                flushed_before_ack: if reaches_interval {
+                    end
+                } else {
+                    tolerated_from(end, config)
+                },
             },
         }))
     }
@@ -283,6 +297,11 @@ impl PartitionLog {
 enum Offsets {
     Assigned { leader_epoch: i32 },
     Given,
+}
+
+/// From where on records may be unflushed when the log is acknowledged up to `end`: fewer than `flush.messages`.
+fn tolerated_from(end: i64, config: &LogConfig) -> i64 {
+    end.saturating_sub(config.flush_messages).saturating_add(1)
 }
 
 /// Checks every batch with a producer id before any of them changes the state. A request carries one batch per
@@ -329,10 +348,11 @@ impl Reservations {
     }
 
     /// Kafka's rules for a new segment: size, age, a full offset index, or offsets that no longer fit into 32 bits.
-    fn roll_if_needed(&mut self, validated: &Validated, config: &LogConfig, now_ms: i64) {
+    /// Whether one begins.
+    fn roll_if_needed(&mut self, validated: &Validated, config: &LogConfig, now_ms: i64) -> bool {
         let segment = &self.segment;
         if segment.size_bytes == 0 {
-            return;
+            return false;
         }
         let full = segment.size_bytes.saturating_add(validated.size_bytes()) > config.segment_bytes;
         let age_ms = match segment.first_timestamp_ms {
@@ -345,9 +365,11 @@ impl Reservations {
             segment.size_bytes / config.index_interval_bytes.max(1) >= config.segment_index_bytes / 8;
         let last_offset = self.next_offset.saturating_add(validated.offset_span());
         let overflow = last_offset.saturating_sub(segment.base_offset) > i64::from(i32::MAX);
-        if full || old || index_full || overflow {
+        let is_due = full || old || index_full || overflow;
+        if is_due {
             self.roll(config, now_ms);
         }
+        is_due
     }
 
     /// Lets a new segment begin at the next offset.

@@ -10,7 +10,52 @@ use super::PartitionLog;
 use super::error::LogError;
 use super::segment::Segment;
 
+/// How long ago the log was flushed, for `flush.ms`, as the passes that look at it see it.
+#[derive(Debug)]
+pub(super) struct FlushAge {
+    flushed_offset: i64,
+    since_ms: i64,
+    looked_ms: i64,
+}
+
+impl FlushAge {
+    pub fn new(flushed_offset: i64, now_ms: i64) -> FlushAge {
+        FlushAge {
+            flushed_offset,
+            since_ms: now_ms,
+            looked_ms: now_ms,
+        }
+    }
+
+    /// Milliseconds since the last flush. One that another caller made between two looks counts from the earlier look: at
+    /// worst the log is flushed too early. A clock that was set back begins anew.
+    fn look(&mut self, flushed_offset: i64, now_ms: i64) -> i64 {
+        if flushed_offset != self.flushed_offset {
+            self.flushed_offset = flushed_offset;
+            self.since_ms = self.looked_ms;
+        }
+        self.since_ms = self.since_ms.min(now_ms);
+        self.looked_ms = now_ms;
+        now_ms.saturating_sub(self.since_ms)
+    }
+}
+
 impl PartitionLog {
+    /// Flushes the log if the last flush is `flush.ms` ago or longer and there is something to flush; whether it did.
+    ///
+    /// # Errors
+    /// [`LogError`]; the log is offline then.
+    pub fn flush_if_due(&self, now_ms: i64) -> Result<bool, LogError> {
+        let flushed = self.flushed_offset();
+        let age_ms = self.flush_age.lock().look(flushed, now_ms);
+        if age_ms < self.config.load().flush_ms || flushed >= self.log_end_offset() {
+            return Ok(false);
+        }
+        self.flush_all()?;
+        *self.flush_age.lock() = FlushAge::new(self.flushed_offset(), now_ms);
+        Ok(true)
+    }
+
     /// Makes everything below `up_to` durable; a log that is flushed so far already is not touched.
     ///
     /// # Errors

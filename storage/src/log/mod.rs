@@ -56,6 +56,7 @@ pub use retention::DeletedFiles;
 pub use timestamps::TimestampOffset;
 
 use append::Reservations;
+use flush::FlushAge;
 use segment::Segment;
 use writer::Writer;
 
@@ -91,8 +92,6 @@ pub struct OpenParams {
     pub crash: Option<Crash>,
     /// The wall clock, ms since the epoch.
     pub now_ms: i64,
-    /// `producer.id.expiration.ms`.
-    pub producer_id_expiration_ms: i64,
     /// Who is told of progress.
     pub events: Option<Arc<dyn LogEvents>>,
 }
@@ -104,7 +103,7 @@ pub struct PartitionLog {
     dir: RwLock<PathBuf>,
     topic_id: Option<TopicId>,
     config: ArcSwap<LogConfig>,
-    producer_id_expiration_ms: i64,
+    flush_age: Mutex<FlushAge>,
     events: RwLock<Option<Arc<dyn LogEvents>>>,
     segments: ArcSwap<Vec<Arc<Segment>>>,
     log_start_offset: AtomicI64,
@@ -269,12 +268,12 @@ impl PartitionLog {
         self.reservations.lock().producers.producers()
     }
 
-    /// Forgets producers that were not seen for `producer.id.expiration.ms`.
-    pub fn remove_expired_producers(&self, now_ms: i64) {
+    /// Forgets producers that were not seen for `expiration_ms` (`producer.id.expiration.ms`).
+    pub fn remove_expired_producers(&self, now_ms: i64, expiration_ms: i64) {
         self.reservations
             .lock()
             .producers
-            .remove_expired(now_ms, self.producer_id_expiration_ms);
+            .remove_expired(now_ms, expiration_ms);
     }
 
     fn offline(&self) -> LogError {

@@ -18,6 +18,7 @@ use protocol_compat::record_batch::batch::{BATCH_HEADER_BYTES, RecordBatch};
 use super::append::{Reservations, ReservedSegment};
 use super::batch_validator::transaction_marker;
 use super::error::LogError;
+use super::flush::FlushAge;
 use super::index_file::{IndexFile, offset_entry, read_offset_entry, read_time_entry, time_entry};
 use super::leader_epoch_cache::{self, LeaderEpochCache};
 use super::producer_state::ProducerState;
@@ -161,7 +162,7 @@ fn build(params: OpenParams, found: Found) -> PartitionLog {
         last_ticket: 0,
         segment: ReservedSegment::new(active, params.now_ms, &params.config),
         last_append_time_ms: -1,
-        unflushed_records: 0,
+        flush_asked_to: found.end_offset,
     };
     PartitionLog {
         topic_partition: params.topic_partition,
@@ -169,7 +170,7 @@ fn build(params: OpenParams, found: Found) -> PartitionLog {
         dir: RwLock::new(params.dir),
         topic_id: params.topic_id,
         config: ArcSwap::new(params.config),
-        producer_id_expiration_ms: params.producer_id_expiration_ms,
+        flush_age: Mutex::new(FlushAge::new(found.end_offset, params.now_ms)),
         events: RwLock::new(params.events),
         segments: ArcSwap::from_pointee(found.segments),
         log_start_offset: AtomicI64::new(log_start_offset),

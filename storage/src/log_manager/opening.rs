@@ -71,7 +71,6 @@ impl Slot {
             log_start_offset: claims.get(OffsetCheckpoint::LogStart, partition),
             crash: self.directory.crash(),
             now_ms,
-            producer_id_expiration_ms: manager.config.producer_id_expiration_ms,
             events: Some(events),
         });
         let log = Arc::new(opened.inspect_err(|error| {

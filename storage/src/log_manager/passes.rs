@@ -5,16 +5,17 @@ use std::sync::Arc;
 use protocol_compat::TopicPartition;
 
 use super::LogManager;
+use super::claims::KINDS;
 use super::directory::Directory;
+use crate::checkpoints::OffsetCheckpoint;
 use crate::log::{LogError, PartitionLog};
 
 impl LogManager {
-    /// Takes away segments that the topics' retention no longer keeps, and forgets expired producers. The number of
-    /// segments. A log that fails is offline, the others go on.
+    /// Takes away segments that the topics' retention no longer keeps. The number of segments. A log that fails is offline,
+    /// the others go on.
     pub fn retention_pass(&self, now_ms: i64) -> usize {
         let mut segments = 0;
         for (_, log) in self.working_logs() {
-            log.remove_expired_producers(now_ms);
             match log.delete_old_segments(now_ms) {
                 Ok(deleted) => {
                     segments += deleted.segments;
@@ -27,25 +28,30 @@ impl LogManager {
         segments
     }
 
-    /// Syncs every log that has something to sync. How many.
-    pub fn flush_pass(&self) -> usize {
+    /// Forgets idempotent producers that were not seen for `expiration_ms` (`producer.id.expiration.ms`).
+    pub fn producer_expiration_pass(&self, now_ms: i64, expiration_ms: i64) {
+        for (_, log) in self.working_logs() {
+            log.remove_expired_producers(now_ms, expiration_ms);
+        }
+    }
+
+    /// Syncs every log that has something to sync and was last synced its topic's `flush.ms` ago or longer. How many.
+    pub fn flush_pass(&self, now_ms: i64) -> usize {
         let mut flushed = 0;
         for (_, log) in self.working_logs() {
-            if log.flushed_offset() >= log.log_end_offset() {
-                continue;
-            }
-            match log.flush_all() {
-                Ok(()) => flushed += 1,
+            match log.flush_if_due(now_ms) {
+                Ok(true) => flushed += 1,
+                Ok(false) => {}
                 Err(error) => tracing::error!(log = %log.topic_partition(), %error, "could not flush"),
             }
         }
         flushed
     }
 
-    /// Writes the checkpoints that changed: recovery points, high watermarks, first offsets.
-    pub fn checkpoint_pass(&self) {
+    /// Writes these checkpoints where they changed.
+    pub fn checkpoint_pass(&self, kinds: &[OffsetCheckpoint]) {
         for dir in self.dirs.iter().filter(|dir| dir.failure().is_none()) {
-            if let Err(error) = self.checkpoint(dir) {
+            if let Err(error) = self.checkpoint(dir, kinds) {
                 tracing::error!(dir = %dir.path().display(), %error, "could not write checkpoints");
             }
         }
@@ -116,7 +122,7 @@ impl LogManager {
         for (_, log) in self.logs_in(dir) {
             log.close()?;
         }
-        self.checkpoint(dir)?;
+        self.checkpoint(dir, &KINDS)?;
         if dir.crash().is_some() && self.has_unopened(dir) {
             tracing::info!(dir = %dir.path().display(), "partitions are left to recover at the next start");
             return Ok(());
@@ -124,28 +130,27 @@ impl LogManager {
         Ok(dir.mark_clean_shutdown(broker_epoch)?)
     }
 
-    fn checkpoint(&self, dir: &Arc<Directory>) -> std::io::Result<()> {
+    fn checkpoint(&self, dir: &Arc<Directory>, kinds: &[OffsetCheckpoint]) -> std::io::Result<()> {
         if !self.has_unopened(dir) {
             dir.all_recovered()?;
         }
         let logs = self.logs_in(dir);
-        // A log that is offline keeps the claim it had.
-        let points = logs.into_iter().filter_map(|(partition, log)| {
-            let point = log.recovery_point().ok()?;
-            Some((partition, log, point))
-        });
-        let points: Vec<_> = points.collect();
+        let mut now: Vec<_> = kinds.iter().map(|kind| (*kind, Vec::new())).collect();
+        for (partition, log) in &logs {
+            for (kind, offsets) in &mut now {
+                offsets.extend(claimed(log, *kind).map(|offset| (partition, offset)));
+            }
+        }
         dir.update_claims(|claims| {
-            for (partition, log, point) in points {
-                claims.recovery_points.insert(partition.clone(), point);
-                claims
-                    .high_watermarks
-                    .insert(partition.clone(), log.high_watermark());
-                // A log that begins at 0 needs no entry, and Kafka writes none.
-                match log.log_start_offset() {
-                    0 => claims.log_starts.remove(&partition),
-                    first => claims.log_starts.insert(partition, first),
-                };
+            for (kind, offsets) in now {
+                let known = claims.offsets_mut(kind);
+                for (partition, offset) in offsets {
+                    // A log that begins at 0 needs no entry, and Kafka writes none.
+                    match (kind, offset) {
+                        (OffsetCheckpoint::LogStart, 0) => known.remove(partition),
+                        _ => known.insert(partition.clone(), offset),
+                    };
+                }
             }
         })
     }
@@ -172,5 +177,15 @@ impl LogManager {
             .iter()
             .filter_map(|(partition, slot)| Some((partition.clone(), slot.log()?)));
         open.filter(|(_, log)| !log.is_failed()).collect()
+    }
+}
+
+/// What a checkpoint is to say of an open log; `None` for a log that is offline, which keeps the claim it had.
+fn claimed(log: &PartitionLog, kind: OffsetCheckpoint) -> Option<i64> {
+    match kind {
+        OffsetCheckpoint::RecoveryPoint => log.recovery_point().ok(),
+        _ if log.is_failed() => None,
+        OffsetCheckpoint::HighWatermark => Some(log.high_watermark()),
+        OffsetCheckpoint::LogStart => Some(log.log_start_offset()),
     }
 }

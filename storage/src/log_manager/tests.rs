@@ -8,6 +8,7 @@ use protocol_compat::record_batch::batch::{Compression, RecordBatch, TimestampTy
 use protocol_compat::record_batch::builder::BatchBuilder;
 
 use super::*;
+use crate::checkpoints::OffsetCheckpoint;
 use crate::disk::{SimDisk, SimFault};
 use crate::log::{AppendError, AppendOrigin, Crash};
 
@@ -23,7 +24,6 @@ fn config() -> LogManagerConfig {
         boot_id: Some("boot".to_owned()),
         max_open_files: 100,
         flush_threads: 2,
-        producer_id_expiration_ms: 86_400_000,
         reserve_bytes: 1000,
     }
 }
@@ -68,7 +68,15 @@ fn topic_id(topic: &str) -> TopicId {
 }
 
 fn try_log(manager: &LogManager, topic: &str) -> Result<Arc<PartitionLog>, LogError> {
-    manager.get_or_open(&partition(topic), topic_id(topic), Arc::default(), None, NOW_MS)
+    let config = LogConfig {
+        flush_ms: 0,
+        ..LogConfig::default()
+    };
+    try_log_with(manager, topic, config)
+}
+
+fn try_log_with(manager: &LogManager, topic: &str, config: LogConfig) -> Result<Arc<PartitionLog>, LogError> {
+    manager.get_or_open(&partition(topic), topic_id(topic), Arc::new(config), None, NOW_MS)
 }
 
 fn log(manager: &LogManager, topic: &str) -> Arc<PartitionLog> {
@@ -103,7 +111,7 @@ fn a_partition_comes_back_after_a_power_cut_as_far_as_it_was_flushed() {
         for value in 0..5 {
             append(&orders, value).unwrap();
         }
-        assert_eq!(manager.flush_pass(), 1);
+        assert_eq!(manager.flush_pass(NOW_MS), 1);
         append(&orders, 5).unwrap();
         drop((manager, orders));
         let manager = start_after_power_cut(&sim);
@@ -122,6 +130,75 @@ fn a_partition_comes_back_after_a_power_cut_as_far_as_it_was_flushed() {
 }
 
 #[test]
+fn a_log_is_flushed_when_its_own_flush_ms_have_passed_since_its_last_flush() {
+    let sim = sim(1);
+    let manager = start(&sim);
+    let with = |topic, flush_ms| {
+        let config = LogConfig {
+            flush_ms,
+            ..LogConfig::default()
+        };
+        let log = try_log_with(&manager, topic, config).unwrap();
+        append(&log, 0).unwrap();
+        log
+    };
+    let (soon, late, never) = (with("soon", 10), with("late", 1000), with("never", i64::MAX));
+    let flushed = || [&soon, &late, &never].map(|log| log.flushed_offset());
+    assert_eq!(manager.flush_pass(NOW_MS + 9), 0);
+    assert_eq!((manager.flush_pass(NOW_MS + 10), flushed()), (1, [1, 0, 0]));
+    append(&soon, 1).unwrap();
+    assert_eq!((manager.flush_pass(NOW_MS + 19), flushed()), (0, [1, 0, 0]));
+    assert_eq!((manager.flush_pass(NOW_MS + 20), flushed()), (1, [2, 0, 0]));
+    // A flush for another reason counts, from the look before it.
+    late.flush_all().unwrap();
+    append(&late, 1).unwrap();
+    assert_eq!((manager.flush_pass(NOW_MS + 1019), flushed()), (0, [2, 1, 0]));
+    assert_eq!((manager.flush_pass(NOW_MS + 1020), flushed()), (1, [2, 2, 0]));
+    append(&late, 2).unwrap();
+    // The clock is set back: not a day without a flush.
+    assert_eq!(manager.flush_pass(5), 0);
+    assert_eq!((manager.flush_pass(1005), flushed()), (1, [2, 3, 0]));
+}
+
+#[test]
+fn producers_are_forgotten_by_their_own_pass_and_not_by_retention() {
+    let sim = sim(1);
+    let manager = start(&sim);
+    let orders = log(&manager, "orders");
+    let producer = Some((7, 0, 0));
+    let mut batch = BatchBuilder::new(0, Compression::None, TimestampType::CreateTime, producer, -1);
+    batch.append(NOW_MS, None, Some(b"x"), &[]);
+    orders
+        .append_as_leader(batch.build(), 0, AppendOrigin::Client, NOW_MS)
+        .unwrap();
+    manager.retention_pass(NOW_MS + 86_400_000);
+    manager.producer_expiration_pass(NOW_MS + 86_399_999, 86_400_000);
+    manager.producer_expiration_pass(NOW_MS + 999, 1000);
+    assert_eq!(orders.producers().len(), 1);
+    manager.producer_expiration_pass(NOW_MS + 1000, 1000);
+    assert_eq!(orders.producers().len(), 0);
+}
+
+#[test]
+fn each_checkpoint_is_written_by_its_own_pass() {
+    let sim = sim(1);
+    let manager = start(&sim);
+    let orders = log(&manager, "orders");
+    append(&orders, 0).unwrap();
+    orders.update_high_watermark(1);
+    orders.flush_all().unwrap();
+    let disk = Disk::simulated(&sim);
+    let written = || {
+        let read = |kind| crate::checkpoints::read(&disk, Path::new("/data"), kind).unwrap();
+        claims::KINDS.map(|kind| read(kind).get(&partition("orders")).copied())
+    };
+    manager.checkpoint_pass(&[OffsetCheckpoint::HighWatermark]);
+    assert_eq!(written(), [None, Some(1), None]);
+    manager.checkpoint_pass(&[OffsetCheckpoint::RecoveryPoint]);
+    assert_eq!(written(), [Some(1), Some(1), None]);
+}
+
+#[test]
 fn deleted_records_do_not_come_back_after_a_crash_without_a_checkpoint_pass() {
     for seed in 0..5 {
         let sim = sim(seed);
@@ -130,7 +207,7 @@ fn deleted_records_do_not_come_back_after_a_crash_without_a_checkpoint_pass() {
         for value in 0..5 {
             append(&orders, value).unwrap();
         }
-        manager.flush_pass();
+        manager.flush_pass(NOW_MS);
         orders.update_high_watermark(5);
         assert!(manager.delete_records_before(&partition("orders"), 6).is_err());
         assert_eq!(manager.delete_records_before(&partition("orders"), 3).unwrap(), 3);
@@ -152,7 +229,7 @@ fn every_found_partition_gets_its_turn_once() {
     for topic in ["a", "b", "c"] {
         append(&log(&manager, topic), 1).unwrap();
     }
-    manager.flush_pass();
+    manager.flush_pass(NOW_MS);
     drop(manager);
     sim.restart_process();
     let manager = start(&sim);
@@ -201,7 +278,7 @@ fn claims_of_a_partition_that_nobody_opened_are_carried_over() {
         sim.restart_process();
         let manager = start(&sim);
         append(&log(&manager, "other"), 1).unwrap();
-        manager.checkpoint_pass();
+        manager.checkpoint_pass(&claims::KINDS);
         manager.shutdown_cleanly(2);
     }
     sim.restart_process();
@@ -213,7 +290,7 @@ fn no_marker_is_left_while_a_partition_waits_for_its_recovery() {
     let sim = sim(1);
     let manager = start(&sim);
     append(&log(&manager, "orders"), 1).unwrap();
-    manager.flush_pass();
+    manager.flush_pass(NOW_MS);
     drop(manager);
     sim.restart_process();
     let manager = start(&sim);
@@ -234,8 +311,8 @@ fn a_log_torn_by_a_power_cut_counts_as_torn_until_it_is_recovered() {
     let sim = sim(1);
     let manager = start(&sim);
     append(&log(&manager, "orders"), 1).unwrap();
-    manager.flush_pass();
-    manager.checkpoint_pass();
+    manager.flush_pass(NOW_MS);
+    manager.checkpoint_pass(&claims::KINDS);
     drop(manager);
     sim.restart_process();
     assert_eq!(start(&sim).dirs[0].crash(), Some(Crash::Process));
@@ -261,7 +338,7 @@ fn a_log_torn_by_a_power_cut_counts_as_torn_until_it_is_recovered() {
         "nobody recovered the log"
     );
     log(&manager, "orders");
-    manager.checkpoint_pass();
+    manager.checkpoint_pass(&claims::KINDS);
     drop(manager);
     assert_eq!(again().dirs[0].crash(), Some(Crash::Process));
 }
@@ -273,8 +350,8 @@ fn a_deleted_partition_is_gone_and_its_name_starts_anew() {
     for value in 0..3 {
         append(&log(&manager, "orders"), value).unwrap();
     }
-    manager.flush_pass();
-    manager.checkpoint_pass();
+    manager.flush_pass(NOW_MS);
+    manager.checkpoint_pass(&claims::KINDS);
     manager.delete(&partition("orders"), NOW_MS).unwrap();
     manager.delete(&partition("orders"), NOW_MS).unwrap();
     let disk = Disk::simulated(&sim);
@@ -290,7 +367,7 @@ fn a_deleted_partition_is_gone_and_its_name_starts_anew() {
     let again = log(&manager, "orders");
     assert_eq!(again.log_end_offset(), 0);
     append(&again, 9).unwrap();
-    manager.flush_pass();
+    manager.flush_pass(NOW_MS);
     manager.removal_pass(NOW_MS + DELAY_MS).unwrap();
     assert_eq!(deleted(), 0);
     drop((manager, again));
@@ -302,7 +379,7 @@ fn a_partition_that_was_never_opened_is_deleted_as_well() {
     let sim = sim(1);
     let manager = start(&sim);
     append(&log(&manager, "orders"), 1).unwrap();
-    manager.flush_pass();
+    manager.flush_pass(NOW_MS);
     drop(manager);
     sim.restart_process();
     let manager = start(&sim);
@@ -413,7 +490,7 @@ fn directories_tell_their_sizes_before_and_after_a_partition_is_opened() {
     let manager = start(&sim);
     let orders = log(&manager, "orders");
     append(&orders, 1).unwrap();
-    manager.flush_pass();
+    manager.flush_pass(NOW_MS);
     let expected = vec![(partition("orders"), orders.size_bytes())];
     assert_eq!(manager.dirs()[0].partitions, expected);
     drop((manager, orders));
@@ -458,7 +535,7 @@ fn script(sim: &SimDisk, promised: &mut Promised) -> Option<()> {
     kept.flush_all().ok()?;
     promised.kept = 2;
     gone.flush_all().ok()?;
-    manager.checkpoint_pass();
+    manager.checkpoint_pass(&claims::KINDS);
     manager.truncate_to(&partition("kept"), 2).ok()?;
     manager.delete(&partition("gone"), NOW_MS).ok()?;
     promised.is_deleted = true;

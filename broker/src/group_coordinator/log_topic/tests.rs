@@ -58,7 +58,6 @@ fn led(name: &str, topic_id: u128) -> Arc<dyn LedPartition> {
         log_start_offset: 0,
         crash: None,
         now_ms: 0,
-        producer_id_expiration_ms: 1000,
         events: None,
     });
     let log = Arc::new(log.expect("an empty log opens"));
