@@ -12,6 +12,7 @@ use protocol_compat::messages::describe_configs_request::DescribeConfigsResource
 use protocol_compat::messages::describe_topic_partitions_request::{Cursor, TopicRequest};
 use protocol_compat::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
 use protocol_compat::messages::metadata_request::MetadataRequestTopic;
+use protocol_compat::messages::metadata_response::MetadataResponseTopic;
 use protocol_compat::messages::*;
 use protocol_compat::{ApiKey, BrokerId as NodeId, ErrorCode};
 use uuid::Uuid;
@@ -261,15 +262,42 @@ async fn topics_are_created_and_deleted_at_every_version() {
 }
 
 #[tokio::test]
-async fn a_topic_that_is_used_first_is_in_the_answer_at_once() {
+async fn a_topic_that_is_used_first_is_unknown_once_and_there_when_asked_again() {
     let node = node().await;
-    let response = node.metadata(&["first", "a b", "__consumer_offsets"], true).await;
-    let rows: Vec<_> = response
-        .topics
-        .iter()
-        .map(|topic| (topic.error_code, topic.partitions.len()))
-        .collect();
-    assert_eq!(rows, [(0, 1), (17, 0), (0, 50)]);
+    let names = [
+        "first",
+        "a b",
+        "__consumer_offsets",
+        "__cluster_metadata",
+        "__transaction_state",
+    ];
+    let rows = |response: MetadataResponse| -> Vec<_> {
+        let row =
+            |topic: MetadataResponseTopic| (topic.error_code, topic.partitions.len(), topic.is_internal);
+        response.topics.into_iter().map(row).collect()
+    };
+    let first = rows(node.metadata(&names, true).await);
+    assert_eq!(
+        first,
+        [
+            (3, 0, false),
+            (17, 0, false),
+            (3, 0, true),
+            (3, 0, false),
+            (3, 0, true)
+        ]
+    );
+    let again = rows(node.metadata(&names, true).await);
+    assert_eq!(
+        again,
+        [
+            (0, 1, false),
+            (17, 0, false),
+            (0, 50, true),
+            (3, 0, false),
+            (3, 0, true)
+        ]
+    );
     let response = node.metadata(&["second"], false).await;
     assert_eq!(response.topics.first().map(|topic| topic.error_code), Some(3));
     let offsets = node.describe(4, 2, "__consumer_offsets").await;

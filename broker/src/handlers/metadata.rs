@@ -5,8 +5,9 @@
 //! - 7: leader epochs (KIP-320). 8: authorized operations (KIP-430). 9: flexible. 10: topic ids (KIP-516).
 //! - 11: no cluster operations (KIP-700). 12: topics by id. 13: an error for all (KIP-1102).
 //!
-//! Unlike Apache Kafka, a topic that is created on first use is in the answer at once: the answer waits for the
-//! controller instead of sending the client round again.
+//! A topic that is created on first use is UNKNOWN_TOPIC_OR_PARTITION in the answer to the request that creates it, as in
+//! Kafka (`DefaultAutoTopicCreationManager`): clients and their tests expect to ask again. That answer waits for the
+//! controller, so that the next request finds the topic.
 
 mod answer;
 
@@ -14,7 +15,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use metadata::controller::{CreatableTopic, validate_topic_name};
+use metadata::controller::{
+    CreatableTopic, SHARE_GROUP_STATE_TOPIC, TRANSACTION_STATE_TOPIC, validate_topic_name,
+};
 use metadata::image::MetadataImage;
 use protocol_compat::ErrorCode;
 use protocol_compat::messages::{MetadataRequest, MetadataResponse};
@@ -29,7 +32,7 @@ use crate::request::{Handled, RequestContext, ResponseFrame};
 /// The first version that asks for topics by id.
 const FIRST_WITH_TOPIC_IDS: i16 = 12;
 
-/// Answers from the image; when topics have to be created, once they are.
+/// Answers from the image as it is before topics are created; when some have to be, once they are.
 pub fn handle(
     cache: &MetadataCache,
     controller: &ControllerHandle,
@@ -54,10 +57,11 @@ pub fn handle(
     }
     let creatable = |name: &String| creatable_topic(config, &image.brokers, name);
     let topics: Vec<CreatableTopic> = missing.iter().map(creatable).collect();
-    let (cache, controller, context) = (cache.clone(), controller.clone(), context.clone());
+    let answer = respond(&image, &request, context);
+    let controller = controller.clone();
     Handled::Exclusive(Box::pin(async move {
         create(&controller, topics).await;
-        respond(&cache.image(), &request, &context)
+        answer
     }))
 }
 
@@ -108,12 +112,17 @@ fn missing_topics(
         .filter_map(|topic| topic.name.as_ref());
     names
         .map(|name| name.0.as_str())
-        .filter(|name| image.topics.by_name(name).is_none() && validate_topic_name(name).is_ok())
+        .filter(|name| image.topics.by_name(name).is_none() && is_creatable(name))
         .map(str::to_owned)
         .collect()
 }
 
-/// What could not be created is missing in the answer, and the log says why.
+/// Valid names; of the internal topics only those whose coordinator is built, since it knows their layout.
+fn is_creatable(name: &str) -> bool {
+    validate_topic_name(name).is_ok() && ![TRANSACTION_STATE_TOPIC, SHARE_GROUP_STATE_TOPIC].contains(&name)
+}
+
+/// What could not be created stays unknown, and the log says why.
 async fn create(controller: &ControllerHandle, topics: Vec<CreatableTopic>) {
     let decided = controller
         .write(move |controller, _now_ms, ids| controller.create_topics(ids, topics, false))

@@ -23,16 +23,6 @@ pub const DELIBERATE: &[Deliberate] = &[
         reason: "only features that are built are named",
     },
     Deliberate {
-        api: "Metadata",
-        scenario: "an unknown topic, creation allowed",
-        reason: "the first answer names the topic that it created",
-    },
-    Deliberate {
-        api: "Metadata",
-        scenario: "a known and an unknown topic",
-        reason: "the first answer names the topic that it created (before version 4 creation cannot be forbidden)",
-    },
-    Deliberate {
         api: "CreateTopics",
         scenario: "a timeout of zero",
         reason: "a decision takes no time, so that its outcome is told",
