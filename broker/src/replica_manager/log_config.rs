@@ -22,6 +22,13 @@ impl Values<'_> {
         u64::try_from(self.integer(key, -1)).unwrap_or(otherwise)
     }
 
+    fn flag(&self, key: &str, otherwise: bool) -> bool {
+        match self.0.get(key) {
+            Some(ConfigValue::Boolean(value)) => *value,
+            _ => otherwise,
+        }
+    }
+
     fn text(&self, key: &str) -> &str {
         match self.0.get(key) {
             Some(ConfigValue::Text(value)) => value,
@@ -63,6 +70,7 @@ pub(super) fn from_values(values: &BTreeMap<&'static str, ConfigValue>) -> LogCo
             delete: values.has("cleanup.policy", "delete"),
             compact: values.has("cleanup.policy", "compact"),
         },
+        preallocate: values.flag("preallocate", kafka.preallocate),
         file_delete_delay_ms: values.integer("file.delete.delay.ms", kafka.file_delete_delay_ms),
     }
 }
@@ -102,8 +110,10 @@ mod tests {
                 ConfigValue::Text("LogAppendTime".to_owned()),
             ),
             ("retention.ms", ConfigValue::Integer(-1)),
+            ("preallocate", ConfigValue::Boolean(true)),
         ]);
         let config = from_values(&values);
+        assert!(config.preallocate);
         assert_eq!((config.segment_bytes, config.retention_ms), (1 << 20, -1));
         assert_eq!(
             config.cleanup_policy,

@@ -53,6 +53,8 @@ pub struct LogConfig {
     pub compression: TopicCompression,
     /// `cleanup.policy`.
     pub cleanup_policy: CleanupPolicy,
+    /// `preallocate`: a new segment file has `segment_bytes` at once and is cut to its real size when it is rolled or closed.
+    pub preallocate: bool,
     /// `file.delete.delay.ms`: how long a removed file stays on disk under its `.deleted` name.
     pub file_delete_delay_ms: i64,
 }
@@ -79,7 +81,15 @@ impl Default for LogConfig {
                 delete: true,
                 compact: false,
             },
+            preallocate: false,
             file_delete_delay_ms: 60_000,
         }
+    }
+}
+
+impl LogConfig {
+    /// How long a new segment file is.
+    pub(super) fn initial_file_bytes(&self) -> u64 {
+        if self.preallocate { self.segment_bytes } else { 0 }
     }
 }

@@ -162,6 +162,7 @@ impl PartitionLog {
             let _one_at_a_time = self.flushing.lock();
             if let Some(segment) = self.active_segment() {
                 segment.append_time_entry(&self.files)?;
+                segment.trim(&self.files)?;
                 segment.offset_index.sync(&self.files)?;
                 segment.time_index.sync(&self.files)?;
                 segment.log.create(&self.files)?.sync_all()?;

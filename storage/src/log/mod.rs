@@ -27,6 +27,7 @@ mod recovery;
 mod retention;
 mod scan;
 pub mod segment;
+mod tail;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64};
 
 use arc_swap::ArcSwap;
 use parking_lot::{Mutex, RwLock};
-use protocol_compat::record_batch::batch::{BATCH_HEADER_BYTES, RecordBatch};
+use protocol_compat::record_batch::batch::RecordBatch;
 
 use super::append::{Reservations, ReservedSegment};
 use super::batch_validator::transaction_marker;
@@ -24,9 +24,9 @@ use super::leader_epoch_cache::{self, LeaderEpochCache};
 use super::producer_state::ProducerState;
 use super::scan::{Scan, Step};
 use super::segment::{DELETED_SUFFIX, NO_TIMESTAMP, Segment, base_offset_of, file_name};
+use super::tail::valid_batch_follows;
 use super::writer::Writer;
 use super::{OpenParams, PartitionLog, partition_metadata, producer_snapshot};
-use crate::disk::File;
 
 /// How a node ended without a clean shutdown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -511,23 +511,6 @@ fn recover_segment(
     let mut opened = scanned.into_opened(params, position)?;
     opened.was_cut = true;
     Ok(opened)
-}
-
-/// Whether a whole batch with a good checksum and a later offset stands anywhere behind `position`.
-fn valid_batch_follows(file: &File, position: u64, size: u64, end_offset: i64) -> Result<bool, LogError> {
-    let left = usize::try_from(size.saturating_sub(position)).unwrap_or(usize::MAX);
-    let tail = file.read_to_bytes(left, position)?;
-    let mut rest: &[u8] = tail.get(1..).unwrap_or_default();
-    while rest.len() >= BATCH_HEADER_BYTES {
-        if let Ok((batch, _)) = RecordBatch::split_first(rest)
-            && batch.base_offset() >= end_offset
-            && batch.verify_checksum().is_ok()
-        {
-            return Ok(true);
-        }
-        rest = rest.get(1..).unwrap_or_default();
-    }
-    Ok(false)
 }
 
 struct Scanned {

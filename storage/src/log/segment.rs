@@ -34,6 +34,8 @@ pub struct Segment {
     max_timestamp_ms: AtomicI64,
     max_timestamp_offset: AtomicI64,
     is_flushed: AtomicBool,
+    /// The file is longer than its content.
+    is_preallocated: AtomicBool,
 }
 
 /// File name of a segment's part.
@@ -73,7 +75,36 @@ impl Segment {
             max_timestamp_ms: AtomicI64::new(NO_TIMESTAMP),
             max_timestamp_offset: AtomicI64::new(-1),
             is_flushed: AtomicBool::new(false),
+            is_preallocated: AtomicBool::new(false),
         }
+    }
+
+    /// Creates the file of batches, `length` bytes long where that is not 0 (`preallocate`). They read as zeros, which are
+    /// never data: a reader stops at the published size, and recovery cuts them off (rule S5).
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn create_log(&self, cache: &FileCache, length: u64) -> io::Result<()> {
+        let file = self.log.create(cache)?;
+        if length > self.size_bytes() {
+            self.is_preallocated.store(true, Ordering::Release);
+            file.set_len(length)?;
+        }
+        Ok(())
+    }
+
+    /// Cuts off what was preallocated and not written, durably: an opening that does not read a segment whole takes the
+    /// length of the file for its size.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn trim(&self, cache: &FileCache) -> io::Result<()> {
+        if !self.is_preallocated.swap(false, Ordering::AcqRel) {
+            return Ok(());
+        }
+        let file = self.log.get(cache)?;
+        file.set_len(self.size_bytes())?;
+        file.sync_data()
     }
 
     /// How many bytes of the file are valid.

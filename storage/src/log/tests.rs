@@ -9,7 +9,7 @@ use protocol_compat::{TopicId, TopicPartition};
 
 use super::testing::{TestBatch, batch};
 use super::*;
-use crate::disk::{Disk, SimDisk, SimFault};
+use crate::disk::{Disk, OpenMode, SimDisk, SimFault};
 
 struct Fixture {
     sim: SimDisk,
@@ -451,6 +451,24 @@ fn a_damaged_batch_below_valid_ones_is_refused_by_file_and_offset() {
 }
 
 #[test]
+fn a_damaged_batch_before_the_last_one_is_refused_although_zeros_follow_both() {
+    let mut fixture = fixture();
+    fixture.config.segment_bytes = 1 << 20;
+    fixture.config.preallocate = true;
+    let log = fixture.open();
+    for _ in 0..2 {
+        append(&log, &batch().value_bytes(50)).unwrap();
+    }
+    drop(log);
+    fixture.sim.restart_process();
+    let file = PathBuf::from("/data/orders-0/00000000000000000000.log");
+    assert!(fixture.sim.flip_bit(&file, 70, 2));
+    fixture.crash = Some(Crash::Process);
+    let refused = fixture.try_open().unwrap_err().to_string();
+    assert!(refused.contains("offset 0"), "{refused}");
+}
+
+#[test]
 fn every_derived_file_may_be_deleted_and_comes_back() {
     let mut fixture = fixture();
     let log = fixture.open();
@@ -621,8 +639,9 @@ fn check_recovered(fixture: &mut Fixture, told: &Told, crash: Crash, where_: &st
     log.close().unwrap();
 }
 
-fn script_fixture(seed: u64) -> Fixture {
+fn script_fixture(seed: u64, preallocate: bool) -> Fixture {
     let mut fixture = fixture();
+    fixture.config.preallocate = preallocate;
     fixture.sim = SimDisk::new(seed, 64 << 20);
     let disk = Disk::simulated(&fixture.sim);
     disk.create_dir_all(&PathBuf::from("/data")).unwrap();
@@ -630,22 +649,22 @@ fn script_fixture(seed: u64) -> Fixture {
     fixture
 }
 
-fn calls_of_script(flushed_mode: bool) -> (u64, u64) {
-    let fixture = script_fixture(1);
+fn calls_of_script(flushed_mode: bool, preallocate: bool) -> (u64, u64) {
+    let fixture = script_fixture(1, preallocate);
     let before = fixture.sim.calls();
     run_script(&fixture, &mut Told::default(), flushed_mode).unwrap();
     (before, fixture.sim.calls())
 }
 
-fn at_every_call(fault: SimFault, crash: Crash, flushed_mode: bool) {
-    let (first, last) = calls_of_script(flushed_mode);
+fn at_every_call(fault: SimFault, crash: Crash, flushed_mode: bool, preallocate: bool) {
+    let (first, last) = calls_of_script(flushed_mode, preallocate);
     for call in first + 1..=last {
-        let mut fixture = script_fixture(call);
+        let mut fixture = script_fixture(call, preallocate);
         fixture.sim.fail_at(call, fault);
         let mut told = Told::default();
         let outcome = run_script(&fixture, &mut told, flushed_mode);
         let where_ = format!(
-            "{fault:?} at call {call} of {last}, {crash:?}, flushed mode {flushed_mode}: {outcome:?}"
+            "{fault:?} at call {call} of {last}, {crash:?}, flushed mode {flushed_mode}, preallocated {preallocate}: {outcome:?}"
         );
         match crash {
             Crash::Power => fixture.sim.restart(),
@@ -658,22 +677,64 @@ fn at_every_call(fault: SimFault, crash: Crash, flushed_mode: bool) {
 
 #[test]
 fn a_power_cut_at_every_call_leaves_a_prefix_without_a_hole() {
-    at_every_call(SimFault::PowerCut, Crash::Power, false);
+    at_every_call(SimFault::PowerCut, Crash::Power, false, false);
 }
 
 #[test]
 fn a_power_cut_at_every_call_loses_nothing_that_was_flushed_before_it_was_acknowledged() {
-    at_every_call(SimFault::PowerCut, Crash::Power, true);
+    at_every_call(SimFault::PowerCut, Crash::Power, true, false);
 }
 
 #[test]
 fn an_error_at_every_call_and_a_restart_of_the_process_lose_nothing_acknowledged() {
-    at_every_call(SimFault::Error, Crash::Process, false);
+    at_every_call(SimFault::Error, Crash::Process, false, false);
 }
 
 #[test]
 fn an_error_at_every_call_and_a_power_cut_lose_nothing_flushed() {
-    at_every_call(SimFault::Error, Crash::Power, true);
+    at_every_call(SimFault::Error, Crash::Power, true, false);
+}
+
+#[test]
+fn preallocated_segments_survive_a_fault_at_every_call_as_others_do() {
+    at_every_call(SimFault::PowerCut, Crash::Power, false, true);
+    at_every_call(SimFault::PowerCut, Crash::Power, true, true);
+    at_every_call(SimFault::Error, Crash::Process, false, true);
+    at_every_call(SimFault::Error, Crash::Power, true, true);
+}
+
+#[test]
+fn a_preallocated_segment_has_its_full_size_until_it_is_rolled_or_closed() {
+    let mut fixture = fixture();
+    fixture.config.preallocate = true;
+    let log = fixture.open();
+    let disk = Disk::simulated(&fixture.sim);
+    let lengths = || {
+        let dir = PathBuf::from("/data/orders-0");
+        let mut names: Vec<_> = disk.read_dir(&dir).unwrap().into_iter().map(|e| e.name).collect();
+        names.retain(|name| name.ends_with(".log"));
+        let length = |name| disk.open(&dir.join(name), OpenMode::Read).unwrap().len().unwrap();
+        names.iter().map(length).collect::<Vec<_>>()
+    };
+    append(&log, &batch().value_bytes(400)).unwrap();
+    let size = log.size_bytes();
+    assert_eq!(lengths(), [700]);
+    append(&log, &batch().value_bytes(400)).unwrap();
+    assert_eq!(lengths(), [size, 700]);
+    assert_eq!(read_all(&log, 10_000), batches_from(0, &[1, 1]));
+    drop(log);
+    fixture.sim.restart_process();
+    let log = fixture.reopen_after(Some(Crash::Process));
+    assert_eq!(lengths(), [size, size], "recovery cuts the zeros off");
+    assert_eq!((log.log_end_offset(), log.size_bytes()), (2, 2 * size));
+    append(&log, &batch().value_bytes(400)).unwrap();
+    assert_eq!(lengths(), [size, size, 700]);
+    log.close().unwrap();
+    assert_eq!(lengths(), [size, size, size]);
+    drop(log);
+    let log = fixture.reopen_after(None);
+    log.truncate_fully_and_start_at(9).unwrap();
+    assert_eq!(lengths(), [700]);
 }
 
 #[test]

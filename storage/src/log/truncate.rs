@@ -118,7 +118,7 @@ impl PartitionLog {
         let created_ms = self.active_segment().map_or(0, |segment| segment.created_ms);
         let segment = Arc::new(Segment::new(&dir, offset, created_ms));
         if writer.is_created {
-            segment.log.create(&self.files)?;
+            segment.create_log(&self.files, self.config.load().initial_file_bytes())?;
             writer.unsynced_names = true;
             producer_snapshot::remove_where(self.files.disk(), &dir, |_| true)?;
         }

@@ -175,7 +175,7 @@ impl PartitionLog {
             partition_metadata::write_unsynced(disk, &dir, topic_id)?;
         }
         if let Some(segment) = self.active_segment() {
-            segment.log.create(&self.files)?;
+            segment.create_log(&self.files, self.config.load().initial_file_bytes())?;
         }
         writer.is_created = true;
         writer.unsynced_names = true;
@@ -193,6 +193,7 @@ impl PartitionLog {
         let dir = self.dir.read().clone();
         if let Some(segment) = self.active_segment() {
             segment.seal(&self.files)?;
+            segment.trim(&self.files)?;
             if self.config.load().cleanup_policy.compact {
                 // A gap behind it must be compaction's, never a lost end: recovery cannot tell the two apart.
                 segment.log.get(&self.files)?.sync_data()?;
@@ -200,7 +201,7 @@ impl PartitionLog {
         }
         producer_snapshot::write(self.files.disk(), &dir, base_offset, snapshot)?;
         let segment = Arc::new(Segment::new(&dir, base_offset, now_ms));
-        segment.log.create(&self.files)?;
+        segment.create_log(&self.files, self.config.load().initial_file_bytes())?;
         writer.unsynced_names = true;
         writer.bytes_since_index = 0;
         let mut segments = self.segments.load().as_ref().clone();
