@@ -126,9 +126,13 @@ fn unpinned(manifest: &str) -> Vec<&'static str> {
     PINNED.iter().copied().filter(|name| !is_pinned(name)).collect()
 }
 
+/// The packages that are built here. Those of other platforms are not on a machine that only ever built, and asking for
+/// them would need the network.
 fn cargo_metadata() -> Vec<Value> {
+    let platform = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     let output = Command::new(env!("CARGO"))
         .args(["metadata", "--format-version", "1", "--locked", "--offline"])
+        .args(["--filter-platform", &platform])
         .current_dir(tree::root())
         .output()
         .expect("cargo runs");
