@@ -3,12 +3,15 @@
 //! Metadata says which partitions this node leads; a partition that is not open costs nothing. Records are appended and read
 //! through [`Partition`]; who may do so and in which format is for the handlers.
 
+#[cfg(test)]
+mod config_tests;
 mod log_config;
 mod partition;
 #[cfg(test)]
 mod partition_tests;
 mod purgatory;
 mod read;
+mod topic_configs;
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{Hash, Hasher};
@@ -25,6 +28,7 @@ use tracing::{error, info};
 use self::partition::PartitionEvents;
 pub use self::partition::{Acknowledgement, Partition, RequiredAcks};
 pub use self::read::{FetchLimits, FetchWait, Isolation, PartitionFetch, PartitionRead, read_or_wait};
+use self::topic_configs::TopicConfigs;
 use crate::clock::Clock;
 use crate::config::{Settings, table};
 use crate::metadata_cache::MetadataCache;
@@ -39,6 +43,7 @@ pub struct ReplicaManager {
     logs: Arc<LogManager>,
     from_file: BTreeMap<String, String>,
     clock: Clock,
+    configs: TopicConfigs,
     open: RwLock<HashMap<(TopicId, i32), Arc<Partition>>>,
     opening: [Mutex<()>; OPENING_TURNS],
 }
@@ -58,6 +63,7 @@ impl ReplicaManager {
             logs,
             from_file: settings.from_file(),
             clock,
+            configs: TopicConfigs::default(),
             open: RwLock::default(),
             opening: std::array::from_fn(|_| Mutex::new(())),
         }
@@ -74,7 +80,7 @@ impl ReplicaManager {
             .topics
             .by_name(topic)
             .ok_or(ErrorCode::UnknownTopicOrPartition)?;
-        self.partition_of(&image, topic, index)
+        self.partition_of(topic, index)
     }
 
     /// The partition of a topic by id, opened if it is not.
@@ -84,15 +90,10 @@ impl ReplicaManager {
     pub fn partition_by_id(&self, topic: TopicId, index: i32) -> Result<Arc<Partition>, ErrorCode> {
         let image = self.cache.image();
         let topic = image.topics.by_id(topic).ok_or(ErrorCode::UnknownTopicId)?;
-        self.partition_of(&image, topic, index)
+        self.partition_of(topic, index)
     }
 
-    fn partition_of(
-        &self,
-        image: &MetadataImage,
-        topic: &TopicImage,
-        index: i32,
-    ) -> Result<Arc<Partition>, ErrorCode> {
+    fn partition_of(&self, topic: &TopicImage, index: i32) -> Result<Arc<Partition>, ErrorCode> {
         let registration = topic.partition(index).ok_or(ErrorCode::UnknownTopicOrPartition)?;
         if registration.leader != self.node_id {
             return Err(ErrorCode::NotLeaderOrFollower);
@@ -100,14 +101,13 @@ impl ReplicaManager {
         if let Some(partition) = self.open.read().get(&(topic.id, index)) {
             return Ok(partition.clone());
         }
-        self.open_partition(image, topic, index, registration.leader_epoch.0)
+        self.open_partition(topic, index, registration.leader_epoch.0)
     }
 
     /// Opens the log, which recovers what an unclean stop left, and takes the partition into the map. Two that open the
     /// same partition wait for each other; others do not.
     fn open_partition(
         &self,
-        image: &MetadataImage,
         topic: &TopicImage,
         index: i32,
         leader_epoch: i32,
@@ -119,7 +119,7 @@ impl ReplicaManager {
         }
         let topic_partition = TopicPartition::new(topic.name.clone(), index);
         let events = PartitionEvents::new();
-        let config = Arc::new(self.log_config(image, &topic.name));
+        let config = self.log_config(&topic.name);
         let log = self
             .open_log(&topic_partition, topic.id, config, &events)
             .map_err(|cause| {
@@ -135,6 +135,13 @@ impl ReplicaManager {
             &events,
         );
         self.open.write().insert(key, partition.clone());
+        // An image that came while the log was opened did not find the partition among the open ones.
+        self.follow(&partition, &self.cache.image());
+        let config = self.log_config(&topic.name);
+        partition.update_config(config);
+        if partition.is_gone() {
+            return Err(ErrorCode::UnknownTopicOrPartition);
+        }
         Ok(partition)
     }
 
@@ -169,8 +176,15 @@ impl ReplicaManager {
         &self.opening[slot]
     }
 
-    /// The values of the topic keys on a topic: its own, else the broker's, else Kafka's.
-    pub fn log_config(&self, image: &MetadataImage, topic: &str) -> LogConfig {
+    /// The values of the topic keys on a topic: its own, else the broker's, else Kafka's. Its partitions share them.
+    fn log_config(&self, topic: &str) -> Arc<LogConfig> {
+        self.configs.get(topic, || {
+            let image = self.cache.image();
+            self.effective_config(&image, topic)
+        })
+    }
+
+    fn effective_config(&self, image: &MetadataImage, topic: &str) -> LogConfig {
         let own = image
             .configs
             .entries(&ConfigResource::topic(topic))
@@ -245,25 +259,29 @@ impl ReplicaManager {
         &self.logs
     }
 
-    /// Acts on a new image: closes and deletes what is no longer there, takes over leader epochs and configurations.
+    /// Acts on a new image: closes and deletes what is no longer there, takes over leader epochs and configurations. The
+    /// cache of images has it already.
     pub fn image_changed(&self, before: &MetadataImage, now: &MetadataImage) {
         for partition in self.open_partitions() {
-            let place = partition.topic_partition();
-            match now
-                .topics
-                .by_id(partition.topic_id())
-                .and_then(|topic| topic.partition(place.partition))
-            {
-                None => self.delete(&partition),
-                Some(registration) => partition.set_leader_epoch(registration.leader_epoch.0),
-            }
+            self.follow(&partition, now);
         }
         self.delete_unopened(before, now);
-        if before.configs != now.configs {
-            for partition in self.open_partitions() {
-                let config = self.log_config(now, &partition.topic_partition().topic);
-                partition.update_config(Arc::new(config));
+        let changed = self.configs.forget_changed(self.node_id, before, now);
+        for partition in self.open_partitions() {
+            let topic = &partition.topic_partition().topic;
+            if changed.concerns(topic) {
+                partition.update_config(self.log_config(topic));
             }
+        }
+    }
+
+    /// Takes over what an image says of an open partition.
+    fn follow(&self, partition: &Arc<Partition>, image: &MetadataImage) {
+        let index = partition.topic_partition().partition;
+        let topic = image.topics.by_id(partition.topic_id());
+        match topic.and_then(|topic| topic.partition(index)) {
+            None => self.delete(partition),
+            Some(registration) => partition.set_leader_epoch(registration.leader_epoch.0),
         }
     }
 

@@ -43,6 +43,21 @@ impl ConfigsImage {
         self.resources.keys()
     }
 
+    /// The resources whose keys or values differ from `before`, in order.
+    pub fn changed_since<'a>(&'a self, before: &'a ConfigsImage) -> Vec<&'a ConfigResource> {
+        let changed = self
+            .resources
+            .iter()
+            .filter(|(resource, entries)| before.resources.get(*resource) != Some(*entries));
+        let gone = before
+            .resources
+            .keys()
+            .filter(|resource| !self.resources.contains_key(*resource));
+        let mut all: Vec<_> = changed.map(|(resource, _)| resource).chain(gone).collect();
+        all.sort_unstable();
+        all
+    }
+
     /// Sets a key (`Some`) or removes it (`None`). A resource whose last key goes is gone too.
     pub fn set(&mut self, resource: &ConfigResource, key: &str, value: Option<Arc<str>>) {
         let mut entries = self
@@ -72,6 +87,21 @@ impl ConfigsImage {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_change_names_the_resources_that_were_set_unset_or_removed() {
+        let topics = ["kept", "set", "unset"].map(ConfigResource::topic);
+        let mut before = ConfigsImage::default();
+        before.set(&topics[0], "retention.ms", Some("1".into()));
+        before.set(&topics[2], "retention.ms", Some("1".into()));
+        assert!(before.changed_since(&before.clone()).is_empty());
+        let mut now = before.clone();
+        now.set(&topics[1], "retention.ms", Some("2".into()));
+        now.set(&topics[2], "retention.ms", None);
+        assert_eq!(now.changed_since(&before), [&topics[1], &topics[2]]);
+        now.set(&topics[0], "retention.ms", Some("3".into()));
+        assert_eq!(now.changed_since(&before).len(), 3);
+    }
 
     #[test]
     fn a_resource_without_keys_is_no_resource() {
