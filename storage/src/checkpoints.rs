@@ -1,8 +1,8 @@
 //! Kafka's offset checkpoints of a log directory: text files that say, per partition, an offset.
 //!
 //! Line 1 is the version (0), line 2 the number of entries, then `topic partition offset`. A file is replaced in one
-//! step (rule S6). Whether an unreadable file may be taken for an empty one depends on what it says, see
-//! [`OffsetCheckpoint`]; that an entry never claims more than the log holds (rule S10) is the log manager's matter.
+//! step (rule S6). What a malformed file is taken for, and that an entry never claims more than the log holds (rule S10),
+//! is the log manager's matter.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -21,7 +21,7 @@ pub enum OffsetCheckpoint {
     RecoveryPoint,
     /// High watermarks. Without it a leader finds its own again.
     HighWatermark,
-    /// First offsets after DeleteRecords and retention. Without it deleted records would come back.
+    /// First offsets after DeleteRecords and retention. Without it deleted records come back as far as their segments do.
     LogStart,
 }
 
@@ -32,14 +32,6 @@ impl OffsetCheckpoint {
             OffsetCheckpoint::RecoveryPoint => "recovery-point-offset-checkpoint",
             OffsetCheckpoint::HighWatermark => "replication-offset-checkpoint",
             OffsetCheckpoint::LogStart => "log-start-offset-checkpoint",
-        }
-    }
-
-    /// Whether what the file says can be found again from the logs (rule S7).
-    pub fn is_rebuildable(self) -> bool {
-        match self {
-            OffsetCheckpoint::RecoveryPoint | OffsetCheckpoint::HighWatermark => true,
-            OffsetCheckpoint::LogStart => false,
         }
     }
 }

@@ -59,9 +59,6 @@ pub enum OpenError {
     /// The `meta.properties` cannot be read.
     #[error(transparent)]
     MetaProperties(#[from] MetaPropertiesError),
-    /// A checkpoint that the logs cannot give back is damaged.
-    #[error(transparent)]
-    Checkpoint(#[from] crate::checkpoints::CheckpointError),
     /// A partition stands in two directories, and nobody can say which is right.
     #[error("partition {partition} stands in both {first} and {second}")]
     PartitionTwice {

@@ -89,8 +89,7 @@ impl LogManager {
     /// Takes the log directories and looks what is in them; opens no log.
     ///
     /// # Errors
-    /// [`OpenError`]: the directories cannot be taken, a checkpoint that cannot be rebuilt is damaged, or a partition
-    /// stands in two directories.
+    /// [`OpenError`]: the directories cannot be taken, or a partition stands in two of them.
     pub fn open(
         disk: &Disk,
         dirs: &[PathBuf],
@@ -103,7 +102,7 @@ impl LogManager {
         let mut found = Vec::new();
         let deletions = Deletions::default();
         for dir in taken.dirs {
-            let (directory, content) = Directory::load(disk, dir, config.boot_id.as_deref())?;
+            let (directory, content) = Directory::load(disk, dir, config.boot_id.as_deref());
             let directory = Arc::new(directory);
             for (topic_partition, topic_id) in content.partitions {
                 let slot = Arc::new(Slot::new(directory.clone()));

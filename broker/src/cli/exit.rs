@@ -43,7 +43,6 @@ fn of_log_dirs(error: &OpenError) -> u8 {
         | OpenError::Unowned(_)
         | OpenError::PartitionTwice { .. }
         | OpenError::MetaProperties(_) => CONFIG,
-        OpenError::Checkpoint(_) => IO_ERROR,
         OpenError::AllFailed(_) => IO_ERROR,
     }
 }

@@ -89,7 +89,7 @@ keys! {
     "compression.gzip.level", Int, "-1", BetweenOr(1, 9, -1), [synonym("compression.gzip.level")],
         "Level when compression.type is gzip.";
     "compression.lz4.level", Int, "9", Between(1, 17), [synonym("compression.lz4.level")],
-        "Level when compression.type is lz4.";
+        "Level when compression.type is lz4; the encoder here has one strength, so that every level gives the same bytes.";
     "compression.zstd.level", Int, "3", Between(-131_072, 22), [synonym("compression.zstd.level")],
         "Level when compression.type is zstd.";
     "preallocate", Boolean, "false", Any, [synonym("log.preallocate")],

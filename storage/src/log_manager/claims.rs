@@ -3,6 +3,7 @@
 //! For an open log its own state counts; the rest is carried over from file to file, so that a partition that nobody
 //! touched keeps its recovery point, high watermark and first offset.
 
+use std::io;
 use std::path::Path;
 
 use protocol_compat::TopicPartition;
@@ -26,16 +27,18 @@ pub(super) struct Claims {
 }
 
 impl Claims {
-    /// Reads all three. One that can be rebuilt and is damaged counts as empty (rule S7).
-    pub fn read(disk: &Disk, dir: &Path) -> Result<Claims, CheckpointError> {
+    /// Reads all three. One that is malformed is told of and counts as empty (rule S7), as in Kafka: recovery reads more,
+    /// a leader finds its high watermark again, and a log begins with its first segment.
+    pub fn read(disk: &Disk, dir: &Path) -> io::Result<Claims> {
         let mut claims = Claims::default();
         for kind in KINDS {
             *claims.offsets_mut(kind) = match checkpoints::read(disk, dir, kind) {
-                Err(error @ CheckpointError::Malformed { .. }) if kind.is_rebuildable() => {
-                    tracing::warn!(%error, "checkpoint is built anew");
+                Ok(offsets) => offsets,
+                Err(error @ CheckpointError::Malformed { .. }) => {
+                    tracing::warn!(%error, "the checkpoint counts as empty and is written anew");
                     Offsets::new()
                 }
-                read => read?,
+                Err(CheckpointError::Io(error)) => return Err(error),
             };
         }
         Ok(claims)

@@ -10,10 +10,10 @@ use protocol_compat::{TopicId, TopicPartition};
 use uuid::Uuid;
 
 use super::claims::{Claims, KINDS};
-use crate::checkpoints::{self, CheckpointError};
+use crate::checkpoints;
 use crate::disk::{Disk, Space};
 use crate::log::{Crash, PartitionLog, read_topic_id};
-use crate::log_dirs::{CleanShutdown, LogDir, OpenError};
+use crate::log_dirs::{CleanShutdown, LogDir};
 
 /// Holds the id of the boot in which every log of the directory was last known whole. Kafka does not look at it.
 const BOOT_FILE: &str = ".boot_id";
@@ -42,7 +42,7 @@ pub(super) struct Directory {
 
 impl Directory {
     /// Looks through the directory. An input/output error takes it offline.
-    pub fn load(disk: &Disk, dir: LogDir, boot_id: Option<&str>) -> Result<(Directory, Content), OpenError> {
+    pub fn load(disk: &Disk, dir: LogDir, boot_id: Option<&str>) -> (Directory, Content) {
         let loaded = match dir.failure() {
             Some(_) => Ok(None),
             None => read_all(disk, &dir, boot_id).map(Some),
@@ -50,11 +50,10 @@ impl Directory {
         let (claims, crash, content) = match loaded {
             Ok(Some(loaded)) => loaded,
             Ok(None) => Default::default(),
-            Err(CheckpointError::Io(error)) => {
+            Err(error) => {
                 dir.fail(error.to_string());
                 Default::default()
             }
-            Err(error) => return Err(error.into()),
         };
         let directory = Directory {
             disk: disk.clone(),
@@ -65,7 +64,7 @@ impl Directory {
             claims: Mutex::new(claims),
             logs: Mutex::default(),
         };
-        Ok((directory, content))
+        (directory, content)
     }
 
     pub fn path(&self) -> &Path {
@@ -170,7 +169,7 @@ fn read_all(
     disk: &Disk,
     dir: &LogDir,
     boot_id: Option<&str>,
-) -> Result<(Claims, Option<Crash>, Content), CheckpointError> {
+) -> io::Result<(Claims, Option<Crash>, Content)> {
     let path = dir.path();
     let mut content = Content::default();
     for entry in disk.read_dir(path)?.into_iter().filter(|entry| entry.is_dir) {

@@ -286,6 +286,40 @@ fn claims_of_a_partition_that_nobody_opened_are_carried_over() {
 }
 
 #[test]
+fn a_malformed_checkpoint_counts_as_empty_and_is_written_anew() {
+    for kind in claims::KINDS {
+        let sim = sim(1);
+        let manager = start(&sim);
+        let orders = log(&manager, "orders");
+        for value in 0..5 {
+            append(&orders, value).unwrap();
+        }
+        orders.update_high_watermark(5);
+        manager.delete_records_before(&partition("orders"), 3).unwrap();
+        manager.flush_pass(NOW_MS);
+        manager.checkpoint_pass(&claims::KINDS);
+        drop((manager, orders));
+        sim.restart_process();
+        let disk = Disk::simulated(&sim);
+        let file = Path::new("/data").join(kind.file_name());
+        disk.replace(&file, b"0\n1\nnot an entry\n").unwrap();
+        let manager = start(&sim);
+        let orders = log(&manager, "orders");
+        let first = if kind == OffsetCheckpoint::LogStart { 0 } else { 3 };
+        assert_eq!(offsets(&orders), (first..5).collect::<Vec<_>>(), "{kind:?}");
+        append(&orders, 5).unwrap();
+        orders.update_high_watermark(6);
+        manager.delete_records_before(&partition("orders"), 4).unwrap();
+        manager.flush_pass(NOW_MS);
+        manager.checkpoint_pass(&claims::KINDS);
+        assert_eq!(
+            crate::checkpoints::read(&disk, Path::new("/data"), kind).unwrap()[&partition("orders")],
+            if kind == OffsetCheckpoint::LogStart { 4 } else { 6 }
+        );
+    }
+}
+
+#[test]
 fn no_marker_is_left_while_a_partition_waits_for_its_recovery() {
     let sim = sim(1);
     let manager = start(&sim);

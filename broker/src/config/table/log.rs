@@ -7,7 +7,7 @@ use super::row::{KeyRow, keys};
 /// The keys, in the order of names.
 pub(super) const ROWS: &[KeyRow] = keys! {
     "compression.gzip.level": Int = "-1", Cluster, RangeOrMinusOne(1, 9), Honoured, "gzip level where the broker compresses.";
-    "compression.lz4.level": Int = "9", Cluster, Between(1, 17), Honoured, "lz4 level where the broker compresses.";
+    "compression.lz4.level": Int = "9", Cluster, Between(1, 17), NoEffect, "the LZ4 encoder has one strength";
     "compression.type": String = "producer", Cluster, OneOf(&["gzip", "lz4", "producer", "snappy", "uncompressed", "zstd"]), Honoured, "Codec of stored batches; `producer` keeps what the producer chose (topic key `compression.type`).";
     "compression.zstd.level": Int = "3", Cluster, Between(-131072, 22), Honoured, "zstd level where the broker compresses.";
     "cordoned.log.dirs": List = "", PerBroker, Any, Refused, "log directories cannot be cordoned yet";
