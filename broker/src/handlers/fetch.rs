@@ -375,14 +375,18 @@ fn partition_data(
     data
 }
 
-/// No transaction can be aborted before transactions are built: the list is empty for readers of committed records and,
-/// as in Kafka, for partitions that are not known; it is absent for the others.
+/// Those of adopted logs, since transactions are not built: for readers of committed records. As in Kafka the list is empty
+/// for partitions that are not known, and absent for the others.
 fn aborted_transactions(isolation: Isolation, read: &PartitionRead) -> Option<Vec<AbortedTransaction>> {
     let is_listed = match read.error {
         ErrorCode::None => isolation == Isolation::ReadCommitted,
         error => is_unknown_error(error),
     };
-    is_listed.then(Vec::new)
+    let listed = read.aborted.iter().map(|aborted| AbortedTransaction {
+        producer_id: aborted.producer_id,
+        first_offset: aborted.first_offset,
+    });
+    is_listed.then(|| listed.collect())
 }
 
 fn error_for(version: i16, error: ErrorCode) -> ErrorCode {

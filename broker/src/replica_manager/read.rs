@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use protocol_compat::ErrorCode;
+use storage::log::AbortedTransaction;
 use tokio::sync::Notify;
 
 use super::partition::{Partition, Waiting};
@@ -53,6 +54,8 @@ pub struct PartitionRead {
     pub diverging_epoch: Option<(i32, i64)>,
     /// Whole record batches.
     pub records: Bytes,
+    /// The aborted transactions among the records, for readers of committed records.
+    pub aborted: Vec<AbortedTransaction>,
 }
 
 impl PartitionRead {
@@ -65,6 +68,7 @@ impl PartitionRead {
             log_start_offset: -1,
             diverging_epoch: None,
             records: Bytes::new(),
+            aborted: Vec::new(),
         }
     }
 }
@@ -210,6 +214,7 @@ fn read_partition(
         log_start_offset: log.log_start_offset(),
         diverging_epoch: None,
         records: Bytes::new(),
+        aborted: Vec::new(),
     };
     read.last_stable_offset = read.last_stable_offset.min(read.high_watermark);
     if fetch.last_fetched_epoch >= 0 {
@@ -232,10 +237,13 @@ fn read_partition(
     if fetch.fetch_offset >= read.log_start_offset && max_bytes == 0 && !at_least_one {
         return Ok(read);
     }
-    read.records = log
+    let info = log
         .read(fetch.fetch_offset, max_bytes, upper, at_least_one)
-        .map_err(|error| error_codes::of_read(&error))?
-        .records;
+        .map_err(|error| error_codes::of_read(&error))?;
+    if isolation == Isolation::ReadCommitted && !info.records.is_empty() {
+        read.aborted = log.aborted_transactions(fetch.fetch_offset, info.next_offset);
+    }
+    read.records = info.records;
     Ok(read)
 }
 

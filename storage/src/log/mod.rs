@@ -18,6 +18,9 @@ pub mod file_cache;
 mod flush;
 mod index_file;
 pub mod leader_epoch_cache;
+mod leftovers;
+#[cfg(test)]
+mod leftovers_tests;
 mod partition_metadata;
 pub mod producer_snapshot;
 pub mod producer_state;
@@ -33,6 +36,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 mod timestamps;
+mod transaction_index;
 mod truncate;
 mod writer;
 
@@ -55,6 +59,7 @@ pub use read::ReadInfo;
 pub use recovery::Crash;
 pub use retention::DeletedFiles;
 pub use timestamps::TimestampOffset;
+pub use transaction_index::AbortedTransaction;
 
 use append::Reservations;
 use flush::FlushAge;
@@ -262,6 +267,22 @@ impl PartitionLog {
     /// The leader epoch of the batch at `offset`.
     pub fn epoch_for_offset(&self, offset: i64) -> Option<i32> {
         self.reservations.lock().epochs.epoch_for(offset)
+    }
+
+    /// The aborted transactions that have records in `from..upper`, for a reader of committed records that got these.
+    pub fn aborted_transactions(&self, from: i64, upper: i64) -> Vec<AbortedTransaction> {
+        let segments = self.segments.load();
+        let first = segments
+            .partition_point(|segment| segment.base_offset <= from)
+            .saturating_sub(1);
+        let mut found = Vec::new();
+        // The marker of a transaction may stand in a later segment than its records.
+        for segment in segments.iter().skip(first) {
+            if segment.transaction_index.collect(from, upper, &mut found) {
+                break;
+            }
+        }
+        found
     }
 
     /// The known idempotent producers, in ascending order of their ids.

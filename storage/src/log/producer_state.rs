@@ -222,6 +222,11 @@ impl ProducerState {
             .retain(|_, transaction| transaction.last_offset >= high_watermark);
     }
 
+    /// First offset of the oldest open transaction.
+    pub fn first_open_offset(&self) -> Option<i64> {
+        self.open_transactions.keys().next().copied()
+    }
+
     /// First offset that is not decided yet, if a transaction is open or its marker not replicated.
     pub fn first_unstable_offset(&self) -> Option<i64> {
         let open = self.open_transactions.keys().next();

@@ -7,6 +7,7 @@
 //! tail of zeros is an end, never data (S5). Indexes, epochs and producers are derived and built anew where they are
 //! missing or wrong (S9).
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64};
@@ -21,10 +22,12 @@ use super::error::LogError;
 use super::flush::FlushAge;
 use super::index_file::{IndexFile, offset_entry, read_offset_entry, read_time_entry, time_entry};
 use super::leader_epoch_cache::{self, LeaderEpochCache};
-use super::producer_state::ProducerState;
+use super::leftovers::{self, Segments};
+use super::producer_state::{CompletedTransaction, ProducerState};
 use super::scan::{Scan, Step};
-use super::segment::{DELETED_SUFFIX, NO_TIMESTAMP, Segment, base_offset_of, file_name};
+use super::segment::{NO_TIMESTAMP, Segment, file_name};
 use super::tail::valid_batch_follows;
+use super::transaction_index::AbortedTransaction;
 use super::writer::Writer;
 use super::{OpenParams, PartitionLog, partition_metadata, producer_snapshot};
 
@@ -46,6 +49,8 @@ struct Found {
     epochs: LeaderEpochCache,
     /// Something past the recovery point is there, and not known to be synced.
     has_unsynced: bool,
+    /// Segments, by base offset, whose index of aborted transactions is to be built anew.
+    stale_transaction_indexes: BTreeSet<i64>,
     /// There is a segment's file, so that the directory is complete.
     has_files: bool,
 }
@@ -68,13 +73,20 @@ impl PartitionLog {
             remove_segments(&params, &found.segments)?;
             found = empty(&params, params.log_start_offset);
         }
+        let stale = std::mem::take(&mut found.stale_transaction_indexes);
         let log = build(params, found);
-        log.initialise()?;
+        log.initialise(&stale)?;
         Ok(log)
     }
 
-    fn initialise(&self) -> Result<(), LogError> {
+    /// `stale` are the segments whose index of aborted transactions is not to be believed.
+    fn initialise(&self, stale: &BTreeSet<i64>) -> Result<(), LogError> {
         let mut writer = self.writer.lock();
+        for segment in self.segments.load().iter() {
+            if stale.contains(&segment.base_offset) {
+                self.rebuild_transaction_index(segment)?;
+            }
+        }
         self.reset_reservations(&mut writer)?;
         if let Some(segment) = self.active_segment() {
             let indexed = segment.offset_index.len().checked_sub(1);
@@ -118,6 +130,30 @@ impl PartitionLog {
     }
 }
 
+impl PartitionLog {
+    /// Finds the transactions that the segment's markers abort: from the producers before it and its batches.
+    fn rebuild_transaction_index(&self, segment: &Segment) -> Result<(), LogError> {
+        let mut state = self.rebuild_producers(segment.base_offset)?;
+        let mut aborted = Vec::new();
+        let file = segment.log.get(&self.files)?;
+        let mut scan = Scan::new(&file, 0, segment.size_bytes());
+        while let Step::Batch(_, batch) = scan.next(false)? {
+            let Some(ended) = replay_producer(&mut state, &batch).filter(|ended| ended.is_aborted) else {
+                continue;
+            };
+            aborted.push(AbortedTransaction {
+                producer_id: ended.producer_id,
+                first_offset: ended.first_offset,
+                last_offset: ended.last_offset,
+                last_stable_offset: state
+                    .first_open_offset()
+                    .unwrap_or_else(|| ended.last_offset.saturating_add(1)),
+            });
+        }
+        Ok(segment.transaction_index.replace(&self.files, aborted)?)
+    }
+}
+
 fn segment_end(segments: &[Arc<Segment>], segment: &Segment) -> i64 {
     segments
         .iter()
@@ -126,20 +162,22 @@ fn segment_end(segments: &[Arc<Segment>], segment: &Segment) -> i64 {
         .unwrap_or(i64::MAX)
 }
 
-fn replay_producer(state: &mut ProducerState, batch: &RecordBatch<'_>) {
+/// The transaction that the batch ended, if it is a marker.
+fn replay_producer(state: &mut ProducerState, batch: &RecordBatch<'_>) -> Option<CompletedTransaction> {
     if batch.producer_id() < 0 {
-        return;
+        return None;
     }
     match transaction_marker(batch) {
-        Some(marker) => {
-            state.append_marker(
-                batch,
-                batch.base_offset(),
-                marker.coordinator_epoch,
-                marker.is_aborted,
-            );
+        Some(marker) => state.append_marker(
+            batch,
+            batch.base_offset(),
+            marker.coordinator_epoch,
+            marker.is_aborted,
+        ),
+        None => {
+            state.append(batch, batch.base_offset(), None);
+            None
         }
-        None => state.append(batch, batch.base_offset(), None),
     }
 }
 
@@ -195,6 +233,7 @@ fn empty(params: &OpenParams, start: i64) -> Found {
         end_offset: start,
         epochs: LeaderEpochCache::default(),
         has_unsynced: false,
+        stale_transaction_indexes: BTreeSet::new(),
         has_files: false,
     }
 }
@@ -219,7 +258,10 @@ fn remove_if_there(params: &OpenParams, path: &Path) -> Result<(), LogError> {
 fn load(params: &OpenParams) -> Result<Found, LogError> {
     let disk = params.files.disk();
     partition_metadata::check(disk, &params.dir, params.topic_id)?;
-    let bases = clean_directory(params)?;
+    let Segments {
+        bases,
+        with_transaction_index,
+    } = leftovers::clean_directory(params)?;
     if bases.is_empty() {
         return Ok(empty(params, params.log_start_offset));
     }
@@ -227,6 +269,7 @@ fn load(params: &OpenParams) -> Result<Found, LogError> {
     let mut segments = Vec::with_capacity(bases.len());
     let mut end_offset = params.log_start_offset;
     let mut has_unsynced = false;
+    let mut stale_transaction_indexes = BTreeSet::new();
     for (index, base) in bases.iter().copied().enumerate() {
         let next_base = bases.get(index + 1).copied();
         if has_unsynced && base != end_offset && !params.config.cleanup_policy.compact {
@@ -249,6 +292,11 @@ fn load(params: &OpenParams) -> Result<Found, LogError> {
             _ => open_segment(params, base, next_base, &mut epochs)?,
         };
         end_offset = opened.end_offset;
+        let is_indexed = with_transaction_index.contains(&base);
+        let is_sound = !is_indexed || opened.segment.transaction_index.load(&params.files, base)?;
+        if !is_sound || (is_indexed && opened.was_scanned) || opened.has_markers {
+            stale_transaction_indexes.insert(base);
+        }
         segments.push(Arc::new(opened.segment));
         if opened.was_cut && next_base.is_some() {
             cut_segments(
@@ -271,34 +319,9 @@ fn load(params: &OpenParams) -> Result<Found, LogError> {
         end_offset,
         epochs,
         has_unsynced,
+        stale_transaction_indexes,
         has_files: true,
     })
-}
-
-/// Removes what an earlier run left half done, and lists the segments' base offsets in ascending order.
-fn clean_directory(params: &OpenParams) -> Result<Vec<i64>, LogError> {
-    let disk = params.files.disk();
-    let mut bases = Vec::new();
-    for entry in disk.read_dir(&params.dir)? {
-        let path = params.dir.join(&entry.name);
-        if entry.name.ends_with(DELETED_SUFFIX)
-            || entry.name.ends_with(".tmp")
-            || entry.name.ends_with(".cleaned")
-        {
-            disk.remove_file(&path)?;
-        } else if entry.name.ends_with(".swap") {
-            return Err(LogError::Corrupt {
-                file: path.display().to_string(),
-                position: 0,
-                offset: 0,
-                reason: "a compaction was cut off here: let the broker that began it finish it".to_owned(),
-            });
-        } else if let Some(base) = base_offset_of(&entry.name, "log") {
-            bases.push(base);
-        }
-    }
-    bases.sort_unstable();
-    Ok(bases)
 }
 
 fn cut_segments(
@@ -341,6 +364,10 @@ struct Opened {
     segment: Segment,
     end_offset: i64,
     was_cut: bool,
+    /// All batches were looked at.
+    was_scanned: bool,
+    /// There were transaction markers among them.
+    has_markers: bool,
 }
 
 /// Opens a segment that was closed cleanly or lies below the recovery point: indexes are believed if they are sane.
@@ -375,6 +402,8 @@ fn open_segment(
         segment,
         end_offset: next_base,
         was_cut: false,
+        was_scanned: false,
+        has_markers: false,
     })
 }
 
@@ -410,6 +439,8 @@ fn open_tail(params: &OpenParams, segment: Segment) -> Result<Opened, LogError> 
         segment,
         end_offset,
         was_cut: false,
+        was_scanned: false,
+        has_markers: false,
     })
 }
 
@@ -518,6 +549,7 @@ struct Scanned {
     end_offset: i64,
     offset_entries: Vec<[u8; 8]>,
     time_entries: Vec<[u8; 12]>,
+    has_markers: bool,
     /// Where the first invalid bytes are, and what is wrong with them.
     invalid: Option<(u64, String)>,
 }
@@ -536,6 +568,8 @@ impl Scanned {
             segment: self.segment,
             end_offset: self.end_offset,
             was_cut: false,
+            was_scanned: true,
+            has_markers: self.has_markers,
         })
     }
 }
@@ -554,6 +588,7 @@ fn scan_segment(
         end_offset: base,
         offset_entries: Vec::new(),
         time_entries: Vec::new(),
+        has_markers: false,
         invalid: None,
     };
     let file = scanned.segment.log.get(&params.files)?;
@@ -589,6 +624,7 @@ fn scan_segment(
                 }
                 since_index += batch.size_bytes() as u64;
                 epochs.note(&batch);
+                scanned.has_markers |= batch.is_control() && batch.producer_id() >= 0;
                 scanned.end_offset = batch.next_offset();
             }
             Step::End => return Ok(scanned),

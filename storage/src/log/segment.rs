@@ -1,4 +1,4 @@
-//! One segment of a log: the file of batches, its offset index and its time index.
+//! One segment of a log: the file of batches, its offset index, its time index and its index of aborted transactions.
 //!
 //! Readers and the single writer share it. The published size is the only thing that tells a reader how far the file is
 //! valid; it moves after the bytes are written. File names are Kafka's: the base offset in twenty digits.
@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use super::file_cache::{CachedFile, FileCache};
 use super::index_file::{IndexFile, offset_entry, read_offset_entry, read_time_entry, time_entry};
+use super::transaction_index::TransactionIndex;
 
 /// Kafka's "no timestamp".
 pub const NO_TIMESTAMP: i64 = -1;
@@ -28,6 +29,8 @@ pub struct Segment {
     pub offset_index: IndexFile<8>,
     /// Timestamp to offset.
     pub time_index: IndexFile<12>,
+    /// Aborted transactions.
+    pub(super) transaction_index: TransactionIndex,
     /// When the segment came into being, ms since the epoch.
     pub created_ms: i64,
     size: AtomicU64,
@@ -70,6 +73,7 @@ impl Segment {
             log: CachedFile::new(dir.join(file_name(base_offset, "log"))),
             offset_index,
             time_index,
+            transaction_index: TransactionIndex::new(dir.join(file_name(base_offset, "txnindex"))),
             created_ms,
             size: AtomicU64::new(0),
             max_timestamp_ms: AtomicI64::new(NO_TIMESTAMP),
@@ -235,9 +239,14 @@ impl Segment {
             .filter(|relative| i32::try_from(*relative).is_ok())
     }
 
-    /// The files of the segment.
-    pub fn files(&self) -> [&Arc<CachedFile>; 3] {
-        [&self.log, self.offset_index.file(), self.time_index.file()]
+    /// The files of the segment. That of aborted transactions need not exist.
+    pub fn files(&self) -> [&Arc<CachedFile>; 4] {
+        [
+            &self.log,
+            self.offset_index.file(),
+            self.time_index.file(),
+            self.transaction_index.file(),
+        ]
     }
 
     /// Follows a rename of the partition's directory.

@@ -179,6 +179,7 @@ impl PartitionLog {
         segment.set_size_bytes(cut);
         file.set_len(cut)?;
         self.cut_indexes(segment, cut)?;
+        segment.transaction_index.truncate_to(&self.files, end)?;
         Ok(end)
     }
 
