@@ -26,7 +26,7 @@ impl CheckedResource {
 }
 
 /// Resources that a request names more than once.
-pub fn repeated(identities: &[Identity]) -> BTreeSet<Identity> {
+fn repeated(identities: &[Identity]) -> BTreeSet<Identity> {
     let mut seen = BTreeSet::new();
     let again = identities.iter().filter(|identity| !seen.insert(*identity));
     again.cloned().collect()
@@ -74,8 +74,46 @@ pub fn check_resource(node_id: BrokerId, kind: i8, name: &str) -> Result<Checked
     })
 }
 
+/// Checks each resource of a request; one that is named twice is refused wherever it stands. What may be changed, and the
+/// error of every other resource, in the order of the request.
+pub fn checked_changes<R, C>(
+    resources: &[R],
+    identity: impl Fn(&R) -> Identity,
+    check: impl Fn(&R) -> Result<C, ApiError>,
+) -> (Vec<C>, Vec<(Identity, Option<ApiError>)>) {
+    let identities: Vec<Identity> = resources.iter().map(identity).collect();
+    let repeated = repeated(&identities);
+    let (mut changes, mut errors) = (Vec::new(), Vec::new());
+    for (resource, identity) in resources.iter().zip(identities) {
+        let checked = match repeated.contains(&identity) {
+            true => Err(ApiError::new(
+                ErrorCode::InvalidRequest,
+                "Each resource must appear at most once.",
+            )),
+            false => check(resource),
+        };
+        errors.push((identity, checked.map(|change| changes.push(change)).err()));
+    }
+    (changes, errors)
+}
+
+/// What the request's answer says of each resource: the broker's own error, else the controller's.
+pub fn settled(
+    own: Vec<(Identity, Option<ApiError>)>,
+    decided: Result<Vec<AlterConfigsResult>, ControllerError>,
+) -> impl Iterator<Item = (Identity, Option<ApiError>)> {
+    let decided = errors_by_resource(decided);
+    own.into_iter().map(move |(identity, own)| {
+        let error = own.or_else(|| match &decided {
+            Ok(errors) => errors.get(&identity).cloned().flatten(),
+            Err(error) => Some(error.clone()),
+        });
+        (identity, error)
+    })
+}
+
 /// What the controller said about each resource.
-pub fn errors_by_resource(
+fn errors_by_resource(
     decided: Result<Vec<AlterConfigsResult>, ControllerError>,
 ) -> Result<BTreeMap<Identity, Option<ApiError>>, ApiError> {
     let results = decided.map_err(|error| ApiError::new(error.error_code(), error.to_string()))?;
@@ -84,16 +122,4 @@ pub fn errors_by_resource(
         (identity, result.error)
     });
     Ok(rows.collect())
-}
-
-/// The error of one resource: the broker's own, else the controller's.
-pub fn settled(
-    own: Option<ApiError>,
-    identity: &Identity,
-    decided: &Result<BTreeMap<Identity, Option<ApiError>>, ApiError>,
-) -> Option<ApiError> {
-    own.or_else(|| match decided {
-        Ok(errors) => errors.get(identity).cloned().flatten(),
-        Err(error) => Some(error.clone()),
-    })
 }

@@ -16,9 +16,7 @@ use protocol_compat::messages::incremental_alter_configs_request::{AlterConfigsR
 use protocol_compat::messages::incremental_alter_configs_response::AlterConfigsResourceResponse;
 use protocol_compat::messages::{IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse, StrBytes};
 
-use super::config_change::{
-    Identity, check_key_names, check_resource, errors_by_resource, repeated, settled,
-};
+use super::config_change::{Identity, check_key_names, check_resource, checked_changes, settled};
 use crate::config::NodeConfig;
 use crate::controller_server::ControllerHandle;
 use crate::dynamic_broker_keys::validate_dynamic_configs;
@@ -41,20 +39,9 @@ pub fn handle(
         Ok(request) => request,
         Err(close) => return close,
     };
-    let identities: Vec<Identity> = request.resources.iter().map(identity).collect();
-    let repeated = repeated(&identities);
-    let mut changes = Vec::new();
-    let mut errors = Vec::new();
-    for (resource, identity) in request.resources.iter().zip(&identities) {
-        let checked = match repeated.contains(identity) {
-            true => Err(ApiError::new(
-                ErrorCode::InvalidRequest,
-                "Each resource must appear at most once.",
-            )),
-            false => check(image, config, resource),
-        };
-        errors.push(checked.map(|change| changes.push(change)).err());
-    }
+    let (changes, errors) = checked_changes(&request.resources, identity, |resource| {
+        check(image, config, resource)
+    });
     let (controller, context, validate_only) = (controller.clone(), context.clone(), request.validate_only);
     Handled::Exclusive(Box::pin(async move {
         let decided = controller
@@ -62,14 +49,12 @@ pub fn handle(
                 controller.incremental_alter_configs(changes, validate_only)
             })
             .await;
-        let decided = errors_by_resource(decided);
-        let responses = request.resources.iter().zip(errors).map(|(resource, error)| {
-            let error = settled(error, &identity(resource), &decided);
+        let responses = settled(errors, decided).map(|((kind, name), error)| {
             AlterConfigsResourceResponse::default()
                 .with_error_code(error.as_ref().map_or(0, |error| error.code.code()))
                 .with_error_message(error.and_then(|error| error.message).map(StrBytes::from_string))
-                .with_resource_type(resource.resource_type)
-                .with_resource_name(resource.resource_name.clone())
+                .with_resource_type(kind)
+                .with_resource_name(StrBytes::from_string(name))
         });
         context.respond(&IncrementalAlterConfigsResponse::default().with_responses(responses.collect()))
     }))
