@@ -1,9 +1,11 @@
 //! Broker keys that can be changed while the broker runs, and the checks of such a change.
 //!
 //! A key is dynamic here when a change really takes effect: those that give topics their defaults do, because logs take
-//! their configuration anew from each image, and those that are read from the image whenever they are needed. Every other key is refused as Kafka refuses a key that is not dynamic.
+//! their configuration anew from each image, those that are read from the image whenever they are needed, and the limits on
+//! connections, which are taken over from each image. Every other key is refused as Kafka refuses a key that is not dynamic.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
 
 use metadata::configs::{ConfigKey, InvalidConfig, TOPIC_KEYS, Validator};
 
@@ -11,6 +13,17 @@ use crate::config::table::{self, Accepts, KeyRow, Standing, Update};
 
 /// Keys without a topic key behind them whose value is read from the newest image at each use.
 const READ_AT_EACH_USE: &[&str] = &["producer.id.expiration.ms"];
+
+/// The key that gives single addresses limits of their own.
+pub const CONNECTION_OVERRIDES: &str = "max.connections.per.ip.overrides";
+
+/// Keys that the listeners are told of with each image.
+const CONNECTION_LIMITS: &[&str] = &[
+    "max.connection.creation.rate",
+    "max.connections",
+    "max.connections.per.ip",
+    CONNECTION_OVERRIDES,
+];
 
 /// Whether a change of the key takes effect on a running broker.
 pub fn is_dynamic(key: &KeyRow) -> bool {
@@ -21,7 +34,9 @@ pub fn is_dynamic(key: &KeyRow) -> bool {
     };
     key.update != Update::ReadOnly
         && key.standing == Standing::Honoured
-        && (READ_AT_EACH_USE.contains(&key.name) || gives_topics_a_default())
+        && (READ_AT_EACH_USE.contains(&key.name)
+            || CONNECTION_LIMITS.contains(&key.name)
+            || gives_topics_a_default())
 }
 
 /// Checks what a broker, or every broker, would have set dynamically.
@@ -61,7 +76,23 @@ fn check_value(row: &KeyRow, value: &str) -> Result<(), InvalidConfig> {
         name: row.name,
         ..*topic
     });
-    key.unwrap_or_else(|| of_row(row)).parse(value).map(drop)
+    key.unwrap_or_else(|| of_row(row)).parse(value)?;
+    if row.name == CONNECTION_OVERRIDES && address_limits(value).is_none() {
+        return Err(InvalidConfig(format!(
+            "Invalid value {value} for configuration {CONNECTION_OVERRIDES}: \
+             Value must hold address:limit entries, and addresses rather than host names while the broker runs"
+        )));
+    }
+    Ok(())
+}
+
+/// `address:limit,...` as limits by address; `None` where an entry is anything else.
+pub fn address_limits(text: &str) -> Option<HashMap<IpAddr, usize>> {
+    let limit = |entry: &str| {
+        let (address, limit) = entry.rsplit_once(':')?;
+        Some((address.trim().parse().ok()?, limit.trim().parse().ok()?))
+    };
+    table::words(text).map(limit).collect()
 }
 
 fn of_row(row: &KeyRow) -> ConfigKey {
@@ -108,6 +139,21 @@ mod tests {
             refusal(&[("log.retention.ms", "x")]),
             Some("Invalid value x for configuration log.retention.ms: Not a number of type LONG".into())
         );
+        assert_eq!(
+            refusal(&[
+                ("max.connections", "5"),
+                ("max.connection.creation.rate", "0"),
+                (CONNECTION_OVERRIDES, "127.0.0.1:5,::1:6")
+            ]),
+            None
+        );
+        assert_eq!(
+            refusal(&[("max.connections.per.ip", "-1")]),
+            Some(
+                "Invalid value -1 for configuration max.connections.per.ip: Value must be at least 0".into()
+            )
+        );
+        assert!(refusal(&[(CONNECTION_OVERRIDES, "localhost:5")]).is_some());
         assert_eq!(refusal(&[("producer.id.expiration.ms", "5")]), None);
         assert_eq!(
             refusal(&[("producer.id.expiration.ms", "0")]),

@@ -75,6 +75,15 @@ impl RequestContext {
 #[derive(Debug)]
 pub struct ResponseFrame(pub Result<Vec<Bytes>, EncodeError>);
 
+impl ResponseFrame {
+    /// Its length; 0 where it could not be encoded.
+    pub fn bytes(&self) -> usize {
+        self.0
+            .as_ref()
+            .map_or(0, |pieces| pieces.iter().map(Bytes::len).sum())
+    }
+}
+
 /// What a handler makes of a request.
 pub enum Handled {
     /// The answer is ready.

@@ -78,6 +78,8 @@ pub struct NetworkConfig {
     pub max_connections_per_ip: usize,
     /// `max.connections.per.ip.overrides`, by host or address.
     pub max_connections_per_ip_overrides: BTreeMap<String, usize>,
+    /// `max.connection.creation.rate`, per second.
+    pub max_connection_creation_rate: u32,
     /// `queued.max.request.bytes`; `None` for no bound over all connections.
     pub queued_max_request_bytes: Option<usize>,
     /// `fetch.max.bytes`.
@@ -214,6 +216,7 @@ fn network(settings: &Settings) -> Result<NetworkConfig, ConfigError> {
         max_connections: number(settings, "max.connections")?,
         max_connections_per_ip: number(settings, "max.connections.per.ip")?,
         max_connections_per_ip_overrides: per_ip_overrides(settings)?,
+        max_connection_creation_rate: number(settings, "max.connection.creation.rate")?,
         queued_max_request_bytes: size_or_kernel(settings, "queued.max.request.bytes")?,
         fetch_max_bytes: number(settings, "fetch.max.bytes")?,
         max_incremental_fetch_session_cache_slots: number(

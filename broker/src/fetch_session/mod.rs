@@ -107,6 +107,11 @@ impl FetchSessionCache {
         }
     }
 
+    /// How many sessions there may be.
+    pub fn slots(&self) -> usize {
+        self.slots
+    }
+
     /// What is in the cache.
     pub fn status(&self) -> FetchSessionStatus {
         let sessions = self.sessions.lock();

@@ -10,6 +10,7 @@ pub struct ProcessCollector {
     resident_bytes: IntGauge,
     virtual_bytes: IntGauge,
     open_fds: IntGauge,
+    max_fds: IntGauge,
 }
 
 /// What the kernel says of this process.
@@ -34,6 +35,7 @@ impl ProcessCollector {
             resident_bytes: IntGauge::new("process_resident_memory_bytes", "Resident memory")?,
             virtual_bytes: IntGauge::new("process_virtual_memory_bytes", "Virtual memory")?,
             open_fds: IntGauge::new("process_open_fds", "Open file descriptors")?,
+            max_fds: IntGauge::new("process_max_fds", "Most file descriptors that may be open")?,
         })
     }
 }
@@ -41,7 +43,12 @@ impl ProcessCollector {
 impl Collector for ProcessCollector {
     fn desc(&self) -> Vec<&Desc> {
         let mut all = self.cpu_seconds.desc();
-        for gauge in [&self.resident_bytes, &self.virtual_bytes, &self.open_fds] {
+        for gauge in [
+            &self.resident_bytes,
+            &self.virtual_bytes,
+            &self.open_fds,
+            &self.max_fds,
+        ] {
             all.extend(gauge.desc());
         }
         all
@@ -57,8 +64,17 @@ impl Collector for ProcessCollector {
         if let Ok(fds) = std::fs::read_dir("/proc/self/fd") {
             self.open_fds.set(i64::try_from(fds.count()).unwrap_or(i64::MAX));
         }
+        let files = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+        // No limit at all is none that a number could say.
+        let most = files.current.and_then(|most| i64::try_from(most).ok());
+        self.max_fds.set(most.unwrap_or(i64::MAX));
         let mut all = self.cpu_seconds.collect();
-        for gauge in [&self.resident_bytes, &self.virtual_bytes, &self.open_fds] {
+        for gauge in [
+            &self.resident_bytes,
+            &self.virtual_bytes,
+            &self.open_fds,
+            &self.max_fds,
+        ] {
             all.extend(gauge.collect());
         }
         all

@@ -33,7 +33,7 @@ use super::environment::Network;
 use super::input::{FrameReader, Step};
 use super::limits::BudgetShare;
 use super::output::WriteQueue;
-use super::settings::MIN_FRAME_BYTES_PER_SECOND;
+use super::settings::{CONTENDED_FRAME_BYTES_PER_SECOND, MIN_FRAME_BYTES_PER_SECOND};
 use crate::request::{CloseReason, Handled, RequestContext, ResponseFrame};
 
 /// The principal of a connection without authentication.
@@ -84,8 +84,9 @@ impl End {
 /// An answer on its way, with what its request holds.
 struct Reply {
     frame: ResponseFrame,
-    request_bytes: usize,
+    held_bytes: usize,
     exclusive: bool,
+    is_fetch: bool,
     _share: BudgetShare,
 }
 
@@ -112,6 +113,10 @@ pub(super) struct Connection {
     share: Option<BudgetShare>,
     awaited_share: Option<BoxFuture<'static, BudgetShare>>,
     exclusive: bool,
+    /// Whether a fetch waits for data. Its answer may be as large as `fetch.max.bytes`: another one begins after it.
+    fetching: bool,
+    /// The fetch that waits for the one before it.
+    parked: Option<Bytes>,
     held_back: bool,
     closing: Option<End>,
     last_activity: Instant,
@@ -153,6 +158,8 @@ impl Connection {
             share: None,
             awaited_share: None,
             exclusive: false,
+            fetching: false,
+            parked: None,
             held_back: false,
             closing: None,
             last_activity: Instant::now(),
@@ -233,6 +240,7 @@ impl Connection {
 
     fn may_begin(&self) -> bool {
         !self.exclusive
+            && self.parked.is_none()
             && self.closing.is_none()
             && self.drain_until.is_none()
             && self.awaited_share.is_none()
@@ -276,13 +284,24 @@ impl Connection {
 
     /// Begins every request that is there and may begin.
     fn take_frames(&mut self) -> Result<(), End> {
+        if !self.fetching
+            && self.closing.is_none()
+            && self.drain_until.is_none()
+            && let Some(fetch) = self.parked.take()
+        {
+            self.begin(fetch)?;
+        }
         while self.may_begin() {
             match self.input.step()? {
                 Step::NeedBytes => break,
                 Step::NeedGrant(length) => self.ask_for_share(length),
                 Step::Frame(frame) => {
                     self.frame_since = None;
-                    self.begin(frame)?;
+                    if self.fetching && is_fetch(&frame) {
+                        self.parked = Some(frame);
+                    } else {
+                        self.begin(frame)?;
+                    }
                 }
             }
         }
@@ -330,23 +349,30 @@ impl Connection {
         }
         self.check_served()?;
         self.network.metrics.request(self.context.api_key);
-        let (frame, exclusive) = match self.network.handler.handle(&self.context, frame) {
+        let mut held_bytes = request_bytes;
+        let (frame, exclusive, waits) = match self.network.handler.handle(&self.context, frame) {
             Handled::Now(frame) if self.replies.is_empty() => return self.answer(frame),
-            Handled::Now(frame) => (futures_util::future::ready(frame).boxed(), false),
-            Handled::Later(frame) => (frame, false),
-            Handled::Exclusive(frame) => (frame, true),
+            Handled::Now(frame) => {
+                held_bytes = held_bytes.saturating_add(frame.bytes());
+                (futures_util::future::ready(frame).boxed(), false, false)
+            }
+            Handled::Later(frame) => (frame, false, true),
+            Handled::Exclusive(frame) => (frame, true, true),
             Handled::NoReply => return Ok(()),
             Handled::Close(reason) => return Err(reason.into()),
         };
-        self.in_flight_bytes += request_bytes;
+        let is_fetch = waits && self.context.api_key == ApiKey::Fetch;
+        self.in_flight_bytes = self.in_flight_bytes.saturating_add(held_bytes);
         self.exclusive = exclusive;
+        self.fetching |= is_fetch;
         self.network.metrics.requests_in_flight.inc();
         self.replies.push_back(
             async move {
                 Reply {
                     frame: frame.await,
-                    request_bytes,
+                    held_bytes,
                     exclusive,
+                    is_fetch,
                     _share: share,
                 }
             }
@@ -372,10 +398,13 @@ impl Connection {
 
     /// Takes the answer of the oldest request.
     fn finish(&mut self, reply: Reply) {
-        self.in_flight_bytes = self.in_flight_bytes.saturating_sub(reply.request_bytes);
+        self.in_flight_bytes = self.in_flight_bytes.saturating_sub(reply.held_bytes);
         self.network.metrics.requests_in_flight.dec();
         if reply.exclusive {
             self.exclusive = false;
+        }
+        if reply.is_fetch {
+            self.fetching = false;
         }
         if let Err(end) = self.answer(reply.frame) {
             self.close(end);
@@ -416,7 +445,8 @@ impl Connection {
         } else if self.frame_since.is_none() {
             let now = Instant::now();
             self.frame_since = Some(now);
-            let due = now + self.network.settings.frame_timeout;
+            let settings = &self.network.settings;
+            let due = now + settings.frame_timeout.min(settings.contended_frame_timeout);
             if due < self.timer.deadline() {
                 self.timer.as_mut().reset(due);
             }
@@ -439,16 +469,27 @@ impl Connection {
             next = next.min(idle_since + idle);
         }
         if let (Some(since), Some(bytes)) = (self.frame_since, self.input.begun_bytes()) {
-            let earned = Duration::from_secs(bytes as u64 / MIN_FRAME_BYTES_PER_SECOND);
-            let due = since + self.network.settings.frame_timeout + earned;
-            if now >= due {
+            let settings = &self.network.settings;
+            let earned = |rate: u64| Duration::from_secs(bytes as u64 / rate);
+            let due = since + settings.frame_timeout + earned(MIN_FRAME_BYTES_PER_SECOND);
+            let contended =
+                since + settings.contended_frame_timeout + earned(CONTENDED_FRAME_BYTES_PER_SECOND);
+            let is_in_the_way = self.share.is_some() && self.network.budget.is_contended();
+            if now >= due || (is_in_the_way && now >= contended) {
                 return Err(End::SlowFrame);
             }
-            next = next.min(due);
+            // Whether somebody waits is looked at again and again while the frame is under way.
+            let look_again = contended.max(now + settings.contended_frame_timeout);
+            next = next.min(due).min(look_again);
         }
         self.timer.as_mut().reset(next);
         Ok(())
     }
+}
+
+/// Whether the API key at the front of a frame is Fetch.
+fn is_fetch(frame: &Bytes) -> bool {
+    frame.first_chunk() == Some(&ApiKey::Fetch.code().to_be_bytes())
 }
 
 /// The awaited share; never ready where none is awaited.

@@ -97,7 +97,9 @@ impl BoundListener {
 
     /// The next connection that may come in; `None` where one may not, or accepting failed.
     async fn accept(&self, network: &Network) -> Option<(TcpStream, SocketAddr, Admission)> {
-        let place = network.limits.place().await?;
+        let (limits, metrics) = (&network.limits, &network.metrics);
+        let place = limits.place(&metrics.connection_waits).await;
+        limits.turn(network.clock, &metrics.connection_rate_waits).await;
         let (stream, peer) = match self.listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
@@ -107,7 +109,7 @@ impl BoundListener {
                 return None;
             }
         };
-        let Some(admission) = network.limits.admit(peer.ip(), place) else {
+        let Some(admission) = network.limits.admit(peer.ip(), place, network.clock.monotonic()) else {
             network.metrics.refused_per_ip.inc();
             if network.is_line_due(peer.ip()) {
                 info!(listener = %self.settings.name, %peer, "refused a connection: max.connections.per.ip");

@@ -12,6 +12,10 @@ pub struct NetworkMetrics {
     pub accepted: IntCounter,
     /// Connections refused because of `max.connections.per.ip`.
     pub refused_per_ip: IntCounter,
+    /// Times that accepting waited for `max.connections`.
+    pub connection_waits: IntCounter,
+    /// Times that accepting waited for `max.connection.creation.rate`.
+    pub connection_rate_waits: IntCounter,
     /// Times that accepting failed.
     pub accept_errors: IntCounter,
     /// Connections closed, by reason.
@@ -65,6 +69,14 @@ impl NetworkMetrics {
             refused_per_ip: counter(
                 "kafka_server_socket_server_connections_refused_total",
                 "Connections refused because of max.connections.per.ip",
+            )?,
+            connection_waits: counter(
+                "kafka_server_socket_server_connection_waits_total",
+                "Times that accepting waited for max.connections",
+            )?,
+            connection_rate_waits: counter(
+                "kafka_server_socket_server_connection_rate_waits_total",
+                "Times that accepting waited for max.connection.creation.rate",
             )?,
             accept_errors: counter(
                 "kafka_server_socket_server_accept_errors_total",

@@ -15,7 +15,7 @@ mod peer_log;
 pub mod settings;
 
 pub use environment::Network;
-pub use limits::{ConnectionLimits, RequestBudget};
+pub use limits::{BudgetStatus, ConnectionLimitValues, ConnectionLimits, RequestBudget};
 pub use listener::BoundListener;
 pub use metrics::NetworkMetrics;
 pub use settings::{CongestionControl, ConnectionSettings, ListenerSettings, SocketSettings};

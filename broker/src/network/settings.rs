@@ -52,6 +52,9 @@ pub struct ConnectionSettings {
     /// A frame that has begun must be complete within this time, and one second more for each
     /// [`MIN_FRAME_BYTES_PER_SECOND`] of it that have arrived.
     pub frame_timeout: Duration,
+    /// The same while other requests wait for the bytes that this frame holds of `queued.max.request.bytes`; a second more
+    /// for each [`CONTENDED_FRAME_BYTES_PER_SECOND`].
+    pub contended_frame_timeout: Duration,
     /// Bytes of requests without an answer and of answers not yet sent, above which a connection is not read.
     pub max_in_flight_bytes: usize,
     /// Requests without an answer above which a connection is not read.
@@ -63,6 +66,9 @@ pub struct ConnectionSettings {
 /// Below this rate a frame is a client that holds a buffer hostage, not a slow line.
 pub const MIN_FRAME_BYTES_PER_SECOND: u64 = 16 << 10;
 
+/// Below this rate a frame makes others wait for no good reason.
+pub const CONTENDED_FRAME_BYTES_PER_SECOND: u64 = 1 << 20;
+
 impl ConnectionSettings {
     /// Bounds that are the node's own, beside the two of Kafka's keys.
     pub fn new(max_request_bytes: usize, idle_timeout: Option<Duration>) -> ConnectionSettings {
@@ -70,6 +76,8 @@ impl ConnectionSettings {
             max_request_bytes,
             idle_timeout,
             frame_timeout: Duration::from_secs(30),
+            // Time for 1 MiB over a line of 3 Mbit/s; a client that is cut off tries again.
+            contended_frame_timeout: Duration::from_secs(3),
             // Several producer requests of the usual 1 MiB; a single larger request is let in alone.
             max_in_flight_bytes: 16 << 20,
             // Java clients keep five; others pipeline more, and this many small ones cost nothing.

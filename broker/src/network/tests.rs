@@ -1,6 +1,7 @@
 //! Connections over loopback sockets, with a handler that does what the request's body says.
 
 use std::collections::{BTreeSet, HashMap};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,14 +36,14 @@ impl RequestHandler for Scripted {
                 .wait_for(|open| open.contains(&owned.correlation_id))
                 .await
                 .expect("the test holds the gates");
-            owned.respond(&answer)
+            owned.respond_at(0, &answer)
         };
         match body.first() {
             Some(b'l') => Handled::Later(Box::pin(waiting)),
             Some(b'x') => Handled::Exclusive(Box::pin(waiting)),
             Some(b'q') => Handled::NoReply,
             Some(b'c') => Handled::Close(CloseReason::FailedWithoutReply),
-            _ => Handled::Now(context.respond(&HeartbeatResponse::default().with_error_code(9))),
+            _ => Handled::Now(context.respond_at(0, &HeartbeatResponse::default().with_error_code(9))),
         }
     }
 }
@@ -60,7 +61,7 @@ impl Node {
         Node::limited(
             change,
             RequestBudget::unbounded(),
-            ConnectionLimits::new(100, 100, HashMap::new()),
+            ConnectionLimits::new(ConnectionLimitValues::new(100, 100)),
         )
     }
 
@@ -132,9 +133,19 @@ impl Node {
 }
 
 fn request(correlation_id: i32, body: &[u8]) -> Vec<u8> {
+    request_of(ApiKey::Heartbeat, correlation_id, body)
+}
+
+/// The same to another API, whose version 4 has the same header.
+fn fetch(correlation_id: i32, body: &[u8]) -> Vec<u8> {
+    request_of(ApiKey::Fetch, correlation_id, body)
+}
+
+fn request_of(api_key: ApiKey, correlation_id: i32, body: &[u8]) -> Vec<u8> {
+    let version = if api_key == ApiKey::Fetch { 4 } else { 0 };
     let mut frame = Vec::new();
-    frame.extend(ApiKey::Heartbeat.code().to_be_bytes());
-    frame.extend([0, 0]);
+    frame.extend(api_key.code().to_be_bytes());
+    frame.extend([0, version]);
     frame.extend(correlation_id.to_be_bytes());
     frame.extend([0, 2, b'm', b'e']);
     frame.extend(body);
@@ -233,7 +244,7 @@ async fn bytes_in_flight_are_bounded_too() {
 
 #[tokio::test]
 async fn a_request_waits_for_the_budget_of_the_node() {
-    let limits = ConnectionLimits::new(100, 100, HashMap::new());
+    let limits = ConnectionLimits::new(ConnectionLimitValues::new(100, 100));
     let node = Node::limited(|_| {}, RequestBudget::bytes(40), limits);
     let (mut first, mut second) = (node.connect().await, node.connect().await);
     first.write_all(&request(1, &[b'l'; 20])).await.unwrap();
@@ -338,7 +349,7 @@ async fn half_a_frame_has_a_deadline() {
 
 #[tokio::test]
 async fn an_address_has_only_so_many_connections() {
-    let limits = ConnectionLimits::new(100, 1, HashMap::new());
+    let limits = ConnectionLimits::new(ConnectionLimitValues::new(100, 1));
     let node = Node::limited(|_| {}, RequestBudget::unbounded(), limits);
     let mut first = node.connect().await;
     first.write_all(&request(1, b"n")).await.unwrap();
@@ -346,6 +357,110 @@ async fn an_address_has_only_so_many_connections() {
     let mut second = node.connect().await;
     assert!(until_closed(&mut second).await.is_empty());
     assert_eq!(node.metrics.refused_per_ip.get(), 1);
+}
+
+#[tokio::test]
+async fn an_address_of_its_own_limit_and_other_limits_at_run_time() {
+    let mut values = ConnectionLimitValues::new(100, 1);
+    let address: IpAddr = "127.0.0.1".parse().unwrap();
+    values.overrides = HashMap::from([(address, 2)]);
+    let limits = ConnectionLimits::new(values.clone());
+    let node = Node::limited(|_| {}, RequestBudget::unbounded(), limits.clone());
+    let mut open = Vec::new();
+    for id in 0..2 {
+        let mut stream = node.connect().await;
+        stream.write_all(&request(id, b"n")).await.unwrap();
+        assert_eq!(answer(&mut stream).await, id);
+        open.push(stream);
+    }
+    assert!(until_closed(&mut node.connect().await).await.is_empty());
+    values.overrides.insert(address, 3);
+    limits.set(values);
+    let mut third = node.connect().await;
+    third.write_all(&request(3, b"n")).await.unwrap();
+    assert_eq!(answer(&mut third).await, 3);
+}
+
+#[tokio::test]
+async fn a_connection_beyond_the_most_waits_until_another_ends_or_the_limit_is_raised() {
+    let limits = ConnectionLimits::new(ConnectionLimitValues::new(1, 100));
+    let node = Node::limited(|_| {}, RequestBudget::unbounded(), limits.clone());
+    let mut first = node.connect().await;
+    first.write_all(&request(1, b"n")).await.unwrap();
+    assert_eq!(answer(&mut first).await, 1);
+    let (mut second, mut third) = (node.connect().await, node.connect().await);
+    second.write_all(&request(2, b"n")).await.unwrap();
+    third.write_all(&request(3, b"n")).await.unwrap();
+    drop(first);
+    assert_eq!(answer(&mut second).await, 2);
+    assert_eq!(*node.handler.begun.borrow(), [1, 2]);
+    limits.set(ConnectionLimitValues::new(2, 100));
+    assert_eq!(answer(&mut third).await, 3);
+    assert!(node.metrics.connection_waits.get() >= 2);
+    assert_eq!(limits.max_connections(), 2);
+}
+
+#[tokio::test]
+async fn connections_come_at_the_rate_they_may() {
+    let mut values = ConnectionLimitValues::new(100, 100);
+    values.creation_rate = 1;
+    let limits = ConnectionLimits::new(values.clone());
+    let node = Node::limited(|_| {}, RequestBudget::unbounded(), limits.clone());
+    for id in 1..=2 {
+        let mut stream = node.connect().await;
+        stream.write_all(&request(id, b"n")).await.unwrap();
+        if id == 2 {
+            // Without another rate this one would come a second later.
+            assert_eq!(node.metrics.accepted.get(), 1);
+            values.creation_rate = u32::MAX;
+            limits.set(values.clone());
+        }
+        assert_eq!(answer(&mut stream).await, id);
+    }
+    assert!(node.metrics.connection_rate_waits.get() >= 1);
+}
+
+#[tokio::test]
+async fn a_second_fetch_waits_for_the_first_and_other_requests_do_not() {
+    let node = Node::start(|_| {});
+    let mut stream = node.connect().await;
+    let requests = [request(1, b"l"), fetch(2, b"l"), request(3, b"l"), fetch(4, b"n")];
+    stream.write_all(&requests.concat()).await.unwrap();
+    assert_eq!(node.wait_until_begun(3).await, [1, 2, 3]);
+    let mut other = node.connect().await;
+    other.write_all(&request(9, b"n")).await.unwrap();
+    assert_eq!(answer(&mut other).await, 9);
+    assert_eq!(*node.handler.begun.borrow(), [1, 2, 3, 9]);
+    for id in 1..=3 {
+        node.open_gate(id);
+    }
+    for expected in 1..=4 {
+        assert_eq!(answer(&mut stream).await, expected);
+    }
+}
+
+#[tokio::test]
+async fn a_slow_frame_that_holds_what_others_wait_for_is_cut_off_early() {
+    let limits = ConnectionLimits::new(ConnectionLimitValues::new(100, 100));
+    let budget = RequestBudget::bytes(1000);
+    let change = |settings: &mut ConnectionSettings| {
+        settings.contended_frame_timeout = Duration::from_millis(40);
+    };
+    let node = Node::limited(change, budget.clone(), limits);
+    let mut slow = node.connect().await;
+    let whole = request(1, &[b'n'; 2000]);
+    slow.write_all(&whole[..100]).await.unwrap();
+    let mut status = budget.status();
+    while status.used_bytes < 1000 {
+        tokio::task::yield_now().await;
+        status = budget.status();
+    }
+    assert_eq!((status.total_bytes, status.waiting), (1000, 0));
+    let mut other = node.connect().await;
+    other.write_all(&request(2, b"n")).await.unwrap();
+    assert!(until_closed(&mut slow).await.is_empty());
+    assert_eq!(answer(&mut other).await, 2);
+    assert_eq!(node.closed("slow_frame"), 1);
 }
 
 #[tokio::test]

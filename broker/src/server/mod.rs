@@ -5,9 +5,12 @@
 //! readiness (`/readyz`) waits for the last of them, service does not.
 
 mod background;
+mod connection_limits;
 mod error;
 mod led_partitions;
+mod limits_collector;
 mod listening;
+mod open_files;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -27,6 +30,7 @@ use uuid::Uuid;
 
 pub use self::error::StartError;
 use self::led_partitions::ReplicaPartitions;
+use self::limits_collector::{Bounded, LimitsCollector};
 use self::listening::BoundPorts;
 use crate::broker_lifecycle::register_broker;
 use crate::clock::Clock;
@@ -77,6 +81,7 @@ impl Server {
     /// # Errors
     /// Why there is no node, in one sentence for a person.
     pub async fn start(config: NodeConfig) -> Result<Server, StartError> {
+        open_files::raise_limit();
         let clock = Clock::real();
         let config = Arc::new(config);
         let registry = Registry::new();
@@ -106,6 +111,9 @@ impl Server {
         // From here on only: what the log tells of topics that are long gone must not reach their successors' files.
         let acting = replicas.clone();
         publisher.subscribe(Box::new(move |before, now| acting.image_changed(before, now)));
+        let limits = connection_limits::from_file(&config);
+        let connections = ConnectionLimits::new(limits.clone());
+        connection_limits::follow(&publisher, connections.clone(), limits, &config);
         let registration = registration(&config, &logs, &ports);
         let epoch = register_broker(&controller.handle(), registration).await?;
         let producer_ids = ProducerIdManager::new(controller.handle(), config.node_id, epoch);
@@ -124,7 +132,7 @@ impl Server {
         };
 
         let (shutdown, stopping) = watch::channel(false);
-        let network = network(&config, services, &registry, clock)?;
+        let network = network(&config, services, connections, &registry, clock)?;
         registry.register(Box::new(ProcessCollector::new()?))?;
         let http = HttpState::new(registry);
         let bound = ports.addresses();
@@ -361,9 +369,11 @@ fn endpoints(config: &NodeConfig, ports: &BoundPorts) -> Vec<BrokerEndpoint> {
         .collect()
 }
 
+/// The network, and a collector that shows how full the node's bounded places are.
 fn network(
     config: &NodeConfig,
     services: Services,
+    connections: Arc<ConnectionLimits>,
     registry: &Registry,
     clock: Clock,
 ) -> Result<Arc<Network>, StartError> {
@@ -371,15 +381,23 @@ fn network(
     let idle = limits
         .connections_max_idle_ms
         .map(std::time::Duration::from_millis);
-    let overrides = listening::addresses_of(&limits.max_connections_per_ip_overrides);
     let budget = match limits.queued_max_request_bytes {
         Some(bytes) => RequestBudget::bytes(bytes),
         None => RequestBudget::unbounded(),
     };
+    let bounded = Bounded {
+        fetch_sessions: services.fetch_sessions.clone(),
+        replicas: services.replicas.clone(),
+        groups: services.group_coordinator.clone(),
+        connections: connections.clone(),
+        budget: budget.clone(),
+        max_open_log_files: MAX_OPEN_LOG_FILES,
+    };
+    registry.register(Box::new(LimitsCollector::new(bounded)?))?;
     Ok(Network::new(
         Arc::new(services),
         ConnectionSettings::new(limits.socket_request_max_bytes, idle),
-        ConnectionLimits::new(limits.max_connections, limits.max_connections_per_ip, overrides),
+        connections,
         budget,
         NetworkMetrics::new(registry)?,
         clock,

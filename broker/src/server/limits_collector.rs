@@ -1,0 +1,142 @@
+//! How full the bounded places of a node are, read when somebody asks.
+//!
+//! The counts belong to the components and cost nothing between two scrapes; here they only get the names of metrics.
+
+use std::sync::Arc;
+
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::MetricFamily;
+use prometheus::{IntCounter, IntGauge, Opts};
+
+use crate::fetch_session::FetchSessionCache;
+use crate::group_coordinator::GroupCoordinator;
+use crate::network::{ConnectionLimits, RequestBudget};
+use crate::replica_manager::ReplicaManager;
+
+/// Who is asked.
+pub(super) struct Bounded {
+    pub(super) fetch_sessions: Arc<FetchSessionCache>,
+    pub(super) replicas: Arc<ReplicaManager>,
+    pub(super) groups: Arc<GroupCoordinator>,
+    pub(super) connections: Arc<ConnectionLimits>,
+    pub(super) budget: RequestBudget,
+    pub(super) max_open_log_files: usize,
+}
+
+/// How a figure is read.
+type Read = fn(&Bounded) -> usize;
+/// Name, help, and how the figure is read.
+type Row = (&'static str, &'static str, Read);
+
+const GAUGES: &[Row] = &[
+    (
+        "kafka_server_fetchsessioncache_slots",
+        "max.incremental.fetch.session.cache.slots",
+        |of| of.fetch_sessions.slots(),
+    ),
+    (
+        "kafka_server_fetchsessioncache_numincrementalfetchsessions",
+        "Incremental fetch sessions that are open",
+        |of| of.fetch_sessions.status().sessions,
+    ),
+    (
+        "kafka_server_fetchsessioncache_numincrementalfetchpartitionscached",
+        "Partitions of all incremental fetch sessions",
+        |of| of.fetch_sessions.status().partitions,
+    ),
+    (
+        "kafka_server_delayedoperationpurgatory_waiting",
+        "Produce and fetch requests that wait for a partition, each counted at every partition",
+        |of| {
+            of.replicas
+                .open_partitions()
+                .iter()
+                .map(|partition| partition.waiting())
+                .sum()
+        },
+    ),
+    (
+        "kafka_coordinator_group_waiting_requests",
+        "Requests that wait for a group",
+        |of| of.groups.figures().waiting_requests,
+    ),
+    (
+        "kafka_server_socket_server_max_connections",
+        "max.connections as it is in force",
+        |of| of.connections.max_connections(),
+    ),
+    (
+        "kafka_server_socket_server_memory_pool_size_bytes",
+        "queued.max.request.bytes, 0 where it bounds nothing",
+        |of| of.budget.status().total_bytes,
+    ),
+    (
+        "kafka_server_socket_server_memory_pool_used_bytes",
+        "Bytes of requests in work, where queued.max.request.bytes bounds them",
+        |of| of.budget.status().used_bytes,
+    ),
+    (
+        "kafka_server_socket_server_memory_pool_waiting",
+        "Requests that wait for queued.max.request.bytes",
+        |of| of.budget.status().waiting,
+    ),
+    ("kafka_log_open_files", "Segment files that are open", |of| {
+        of.replicas.logs().files().open_files()
+    }),
+    (
+        "kafka_log_open_files_limit",
+        "Segment files that are open at most",
+        |of| of.max_open_log_files,
+    ),
+];
+
+/// Reads the figures when they are asked for.
+pub(super) struct LimitsCollector {
+    bounded: Bounded,
+    gauges: Vec<(IntGauge, Read)>,
+    evictions: Desc,
+}
+
+const EVICTIONS: (&str, &str) = (
+    "kafka_server_fetchsessioncache_incrementalfetchsessionevictions_total",
+    "Incremental fetch sessions evicted for others",
+);
+
+impl LimitsCollector {
+    /// A collector of these.
+    ///
+    /// # Errors
+    /// None that a correct name can have.
+    pub(super) fn new(bounded: Bounded) -> prometheus::Result<LimitsCollector> {
+        let gauge = |(name, help, read): &Row| Ok((IntGauge::new(*name, *help)?, *read));
+        Ok(LimitsCollector {
+            bounded,
+            gauges: GAUGES.iter().map(gauge).collect::<prometheus::Result<_>>()?,
+            evictions: Desc::new(EVICTIONS.0.into(), EVICTIONS.1.into(), vec![], Default::default())?,
+        })
+    }
+
+    fn evictions(&self) -> Vec<MetricFamily> {
+        let Ok(counter) = IntCounter::with_opts(Opts::new(EVICTIONS.0, EVICTIONS.1)) else {
+            return Vec::new();
+        };
+        counter.inc_by(self.bounded.fetch_sessions.status().evictions);
+        counter.collect()
+    }
+}
+
+impl Collector for LimitsCollector {
+    fn desc(&self) -> Vec<&Desc> {
+        let gauges = self.gauges.iter().flat_map(|(gauge, _)| gauge.desc());
+        gauges.chain([&self.evictions]).collect()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let mut all = self.evictions();
+        for (gauge, read) in &self.gauges {
+            gauge.set(i64::try_from(read(&self.bounded)).unwrap_or(i64::MAX));
+            all.extend(gauge.collect());
+        }
+        all
+    }
+}
