@@ -2,10 +2,13 @@
 //!
 //! Nothing here leans on the broker's codec: a mistake there must not hide itself in the test that looks for it.
 
+pub mod bad_input;
 pub mod bench;
 pub mod codec;
 pub mod connection;
 pub mod differential;
+pub mod metrics;
 pub mod node;
 pub mod record_bytes;
 pub mod schema;
+pub mod steady_client;

@@ -27,8 +27,12 @@ impl Node {
         let directory = std::env::temp_dir().join(format!("cauce-{name}-{}", std::process::id()));
         fs::create_dir_all(&directory)?;
         let file = directory.join("server.properties");
+        let metrics = match properties.contains("metrics.listener=") {
+            true => "",
+            false => "metrics.listener=none\n",
+        };
         let own = format!(
-            "metrics.listener=none\nnode.id=1\nlisteners=PLAINTEXT://{address}\nlog.dirs={}\n",
+            "{metrics}node.id=1\nlisteners=PLAINTEXT://{address}\nlog.dirs={}\n",
             directory.join("data").display()
         );
         fs::write(&file, format!("{properties}\n{own}"))?;
@@ -52,6 +56,16 @@ impl Node {
     /// Everything the node has printed.
     pub fn output(&self) -> String {
         fs::read_to_string(self.directory.join("output")).unwrap_or_default()
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Whether the process is there.
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.process.try_wait(), Ok(None))
     }
 
     /// The kernel accepts as soon as the node listens, and refuses before.
@@ -89,7 +103,7 @@ impl Drop for Node {
 }
 
 /// A port that was free a moment ago.
-fn free_address() -> io::Result<SocketAddr> {
+pub fn free_address() -> io::Result<SocketAddr> {
     TcpListener::bind("127.0.0.1:0")?.local_addr()
 }
 

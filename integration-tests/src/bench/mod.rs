@@ -4,6 +4,7 @@
 //! broker. Every loop is bounded. It measures and prints; what is good enough is decided by who reads it.
 
 pub mod client;
+pub mod connections;
 pub mod load;
 pub mod partitions;
 pub mod process;

@@ -1,9 +1,9 @@
-//! `bench start|load|partitions`: one measurement of one broker, printed as `name value` lines. See `scripts/bench`.
+//! `bench start|load|partitions|connections`: one measurement of one broker, printed as `name value` lines. See `scripts/bench`.
 
 use std::io;
 use std::process::{Command, ExitCode};
 
-use integration_tests::bench::{load, partitions, process, start};
+use integration_tests::bench::{connections, load, partitions, process, start};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -46,9 +46,15 @@ fn run(words: &[&str]) -> io::Result<()> {
             println!("idle_partition_bytes {:.0}", found.idle_bytes_each);
             println!("used_partition_bytes {:.0}", found.used_bytes_each);
         }
+        ["connections", address, pid, count] => {
+            let found = connections::open(parse(address)?, parse(pid)?, parse(count)?)?;
+            println!("connections {}", found.streams.len());
+            println!("open_ms {:.0}", found.opened_in.as_secs_f64() * 1e3);
+            println!("idle_connection_bytes {:.0}", found.bytes_each);
+        }
         _ => {
             return Err(io::Error::other(
-                "usage: bench start ADDRESS PROGRAM [ARGUMENT...] | load ADDRESS PID MIB | partitions ADDRESS PID COUNT",
+                "usage: bench start ADDRESS PROGRAM [ARGUMENT...] | load ADDRESS PID MIB | partitions ADDRESS PID COUNT | connections ADDRESS PID COUNT",
             ));
         }
     }

@@ -135,7 +135,7 @@ impl Run {
 
 /// The decoded body of a response, or its bytes where they are not what the version says. An ApiVersions request of an
 /// unknown version is answered in version 0 (KIP-511).
-fn decoded(api_key: i16, version: i16, frame: &[u8]) -> Value {
+pub fn decoded(api_key: i16, version: i16, frame: &[u8]) -> Value {
     let undecoded = |why: &str| json!({ "undecodable": why, "bytes": to_hex(frame) });
     let Some(message) = schema::response_by_key(api_key) else {
         return undecoded("unknown API");
