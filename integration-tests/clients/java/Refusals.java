@@ -5,10 +5,16 @@ import java.time.Duration;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
+import java.util.UUID;
 import java.util.concurrent.ExecutionException;
 import org.apache.kafka.clients.admin.Admin;
+import org.apache.kafka.clients.consumer.ConsumerConfig;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.consumer.KafkaShareConsumer;
+import org.apache.kafka.clients.consumer.internals.AsyncKafkaConsumer;
+import org.apache.kafka.clients.consumer.internals.StreamsRebalanceData;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.common.acl.AclBindingFilter;
 import org.apache.kafka.common.quota.ClientQuotaFilter;
@@ -30,12 +36,17 @@ public class Refusals {
     private static String address;
     private static int failed;
 
-    public static void main(String[] arguments) {
+    public static void main(String[] arguments) throws Exception {
         address = arguments[0];
+        try (Admin admin = Admin.create(settings())) {
+            admin.describeCluster().clusterId().get(); // the first use of the client loads its classes
+        }
         refused("transactional producer", "Transactions are not supported", Refusals::transaction);
         refused("group.protocol=consumer", "does not support", Refusals::consumerProtocol);
         refused("share consumer", "does not support", Refusals::shareConsumer);
+        refused("streams group", "does not support", Refusals::streamsGroup);
         refused("SASL producer", "Unexpected handshake request", Refusals::sasl);
+        refused("SASL admin", "Unexpected handshake request", Refusals::saslAdmin);
         refused("ACLs", "does not support", () -> admin(a -> a.describeAcls(AclBindingFilter.ANY).values().get()));
         refused("client quotas", "does not support",
             () -> admin(a -> a.describeClientQuotas(ClientQuotaFilter.all()).entities().get()));
@@ -114,10 +125,37 @@ public class Refusals {
         }
     }
 
+    /** The consumer that Kafka Streams makes with group.protocol=streams. */
+    private static void streamsGroup() {
+        var config = new ConsumerConfig(settings("group.id", "refusals-streams", "group.protocol", "consumer",
+            "key.deserializer", StringDeserializer.class.getName(), "value.deserializer", StringDeserializer.class.getName()));
+        var topology = Map.of("0", new StreamsRebalanceData.Subtopology(Set.of("refusals"), Set.of(), Map.of(), Map.of(), Set.of()));
+        var streams = new StreamsRebalanceData(UUID.randomUUID(), Optional.empty(), Optional.empty(), topology, Map.of());
+        try (var consumer = new AsyncKafkaConsumer<>(config, new StringDeserializer(), new StringDeserializer(),
+                Optional.of(streams))) {
+            consumer.subscribe(List.of("refusals"));
+            long end = System.nanoTime() + PATIENCE.toNanos();
+            while (System.nanoTime() < end) {
+                consumer.poll(SHORT_POLL);
+            }
+        }
+    }
+
+    private static final String[] SASL = {"security.protocol", "SASL_PLAINTEXT", "sasl.mechanism", "PLAIN", "sasl.jaas.config",
+        "org.apache.kafka.common.security.plain.PlainLoginModule required username=\"a\" password=\"b\";"};
+
     private static void sasl() {
-        KafkaProducer<String, String> producer = producer("security.protocol", "SASL_PLAINTEXT", "sasl.mechanism", "PLAIN",
-            "sasl.jaas.config",
-            "org.apache.kafka.common.security.plain.PlainLoginModule required username=\"a\" password=\"b\";");
+        partitionsOf(SASL);
+    }
+
+    private static void saslAdmin() throws Exception {
+        try (Admin admin = Admin.create(settings(SASL))) {
+            admin.listTopics().names().get();
+        }
+    }
+
+    private static void partitionsOf(String... more) {
+        KafkaProducer<String, String> producer = producer(more);
         try {
             producer.partitionsFor("refusals");
         } finally {

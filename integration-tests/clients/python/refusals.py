@@ -63,15 +63,33 @@ def librdkafka_consumer_protocol():
         consumer.close()
 
 
-def librdkafka_sasl():
+SASL = {"security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "PLAIN", "sasl.username": "a", "sasl.password": "b"}
+
+
+def librdkafka_connection(settings):
     seen = []
-    producer = Producer({"bootstrap.servers": ADDRESS, "security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "PLAIN",
-                         "sasl.username": "a", "sasl.password": "b", "error_cb": seen.append})
+    producer = Producer({"bootstrap.servers": ADDRESS, "error_cb": seen.append, **settings})
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline and not seen:
         producer.poll(0.1)
     if seen:
         raise KafkaException(seen[0])
+
+
+def kafka_python_sasl():
+    KafkaProducer(bootstrap_servers=ADDRESS, security_protocol="SASL_PLAINTEXT", sasl_mechanism="PLAIN",
+                  sasl_plain_username="a", sasl_plain_password="b", bootstrap_timeout_ms=PATIENCE_SECONDS * 1000)
+
+
+def aiokafka_sasl():
+    async def start():
+        producer = AIOKafkaProducer(bootstrap_servers=ADDRESS, security_protocol="SASL_PLAINTEXT", sasl_mechanism="PLAIN",
+                                    sasl_plain_username="a", sasl_plain_password="b")
+        try:
+            await asyncio.wait_for(producer.start(), PATIENCE_SECONDS)
+        finally:
+            await producer.stop()
+    asyncio.run(start())
 
 
 def kafka_python_transaction():
@@ -94,7 +112,10 @@ def aiokafka_transaction():
 
 refused("librdkafka, transactions", "Transactions are not supported", librdkafka_transaction)
 refused("librdkafka, group.protocol=consumer", "not supported", librdkafka_consumer_protocol)
-refused("librdkafka, SASL", "", librdkafka_sasl)
-refused("kafka-python, transactions", "", kafka_python_transaction)
-refused("aiokafka, transactions", "", aiokafka_transaction)
+refused("librdkafka, SASL", "SASL Handshake not supported", lambda: librdkafka_connection(SASL))
+refused("librdkafka, SSL", "SSL connection closed by peer", lambda: librdkafka_connection({"security.protocol": "SSL"}))
+refused("kafka-python, SASL", "does not support the 'SaslHandshakeRequest'", kafka_python_sasl)
+refused("aiokafka, SASL", "Unable to bootstrap", aiokafka_sasl)
+refused("kafka-python, transactions", "ClusterAuthorizationFailed", kafka_python_transaction)
+refused("aiokafka, transactions", "ClusterAuthorizationFailed", aiokafka_transaction)
 finish()
