@@ -13,6 +13,7 @@ mod record_batches;
 mod shard_runtime;
 mod store_rows;
 mod timer_task;
+mod topic_deletion;
 
 #[cfg(test)]
 mod tests;
@@ -22,7 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metadata::group::classic::GroupState;
-use metadata::group::offsets::{FetchedTopic, TopicPartitions};
+use metadata::group::offsets::{DeletedTopics, FetchedTopic, TopicPartitions};
 use metadata::group::request::{
     CommitRequest, DeleteOffsetsReply, DeleteOffsetsRequest, HeartbeatRequest, JoinReply, JoinRequest,
     LeaveReply, LeaveRequest, SyncReply, SyncRequest, TopicErrors,
@@ -396,6 +397,13 @@ impl GroupCoordinator {
         debug!(partition, "loaded a shard of the group coordinator");
         let shard = ShardRuntime::load(offsets, &self.config, self.clock, self.timers.clone());
         *slot.running.write() = Some(shard.clone());
+        // Behind the line above: of topics that are deleted from now on the shard is told.
+        if let Some(topics) = self.topic.topics() {
+            tokio::spawn(topic_deletion::remove_offsets(
+                shard.clone(),
+                DeletedTopics::AllExcept(topics),
+            ));
+        }
         Ok(shard)
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use metadata::group::{CommittedOffsets, CoordinatorRecord};
+use metadata::image::TopicsImage;
 use protocol_compat::ErrorCode;
 use storage::offset_store::{OffsetStore, OffsetStoreError};
 use tracing::{error, info};
@@ -104,6 +105,10 @@ impl OffsetsTopic for LogOffsetsTopic {
                 self.create().await
             }
         })
+    }
+
+    fn topics(&self) -> Option<TopicsImage> {
+        Some(self.cache.image().topics.clone())
     }
 
     fn open(&self, partition: i32) -> Result<Arc<dyn OffsetsPartition>, ErrorCode> {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use metadata::group::{CommittedOffsets, CoordinatorRecord, MemoryOffsets};
+use metadata::image::TopicsImage;
 use parking_lot::Mutex;
 use protocol_compat::ErrorCode;
 use tokio::sync::watch;
@@ -14,6 +15,7 @@ use super::offsets_topic::{OffsetsPartition, OffsetsTopic};
 #[derive(Clone)]
 pub struct MemoryOffsetsTopic {
     partitions: Vec<Arc<MemoryPartition>>,
+    topics: Arc<Mutex<Option<TopicsImage>>>,
 }
 
 struct MemoryPartition {
@@ -42,6 +44,7 @@ impl MemoryOffsetsTopic {
                     })
                 })
                 .collect(),
+            topics: Arc::default(),
         }
     }
 
@@ -61,6 +64,11 @@ impl MemoryOffsetsTopic {
         for partition in &self.partitions {
             partition.log.lock().append_error = error;
         }
+    }
+
+    /// Says which topics exist.
+    pub fn set_topics(&self, topics: TopicsImage) {
+        *self.topics.lock() = Some(topics);
     }
 
     /// Every record of the topic, by partition.
@@ -86,6 +94,10 @@ impl OffsetsTopic for MemoryOffsetsTopic {
 
     fn ensure(&self) -> BoxFuture<'_, Result<(), ErrorCode>> {
         Box::pin(async { Ok(()) })
+    }
+
+    fn topics(&self) -> Option<TopicsImage> {
+        self.topics.lock().clone()
     }
 
     fn open(&self, partition: i32) -> Result<Arc<dyn OffsetsPartition>, ErrorCode> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use metadata::group::{CommittedOffsets, CoordinatorRecord};
+use metadata::image::TopicsImage;
 use protocol_compat::ErrorCode;
 
 /// The topic.
@@ -16,6 +17,8 @@ pub trait OffsetsTopic: Send + Sync + 'static {
     fn exists(&self) -> bool;
     /// Creates it if it does not exist, and waits until it does.
     fn ensure(&self) -> BoxFuture<'_, Result<(), ErrorCode>>;
+    /// All topics that exist now, for offsets whose topic was deleted; `None` where nobody knows.
+    fn topics(&self) -> Option<TopicsImage>;
     /// Opens a partition with its rows brought up to the end of its log. Blocks; may read the whole log.
     ///
     /// # Errors

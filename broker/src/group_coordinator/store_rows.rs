@@ -59,16 +59,9 @@ impl<'a> StoreRows<'a> {
         let value = self.checked(GroupMetadataValue::decode(&value))?;
         Some(GroupMetadata::from(value))
     }
-}
 
-impl CommittedOffsets for StoreRows<'_> {
-    fn offset(&self, group_id: &str, topic: &str, partition: i32) -> Option<OffsetAndMetadata> {
-        self.offset_value(self.get(&row_key::offset(group_id, topic, partition))?)
-    }
-
-    fn for_each_offset(&self, group_id: &str, visit: &mut OffsetVisitor<'_>) {
-        let prefix = row_key::offsets_of_group(group_id);
-        let scanned = self.store.scan_prefix(self.partition, &prefix, |key, value| {
+    fn visit_offsets(&self, prefix: &[u8], visit: &mut OffsetVisitor<'_>) {
+        let scanned = self.store.scan_prefix(self.partition, prefix, |key, value| {
             let offset = self.offset_value(Bytes::copy_from_slice(value));
             match (row_key::parse_offset(key), offset) {
                 (Some((_, topic, partition)), Some(offset)) => visit(topic, partition, &offset),
@@ -79,6 +72,20 @@ impl CommittedOffsets for StoreRows<'_> {
             }
         });
         self.checked(scanned);
+    }
+}
+
+impl CommittedOffsets for StoreRows<'_> {
+    fn offset(&self, group_id: &str, topic: &str, partition: i32) -> Option<OffsetAndMetadata> {
+        self.offset_value(self.get(&row_key::offset(group_id, topic, partition))?)
+    }
+
+    fn for_each_offset(&self, group_id: &str, visit: &mut OffsetVisitor<'_>) {
+        self.visit_offsets(&row_key::offsets_of_group(group_id), visit);
+    }
+
+    fn for_each_offset_of_topic(&self, group_id: &str, topic: &str, visit: &mut OffsetVisitor<'_>) {
+        self.visit_offsets(&row_key::offsets_of_topic(group_id, topic), visit);
     }
 
     fn group(&self, group_id: &str) -> Option<GroupMetadata> {

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use metadata::group::offsets::TopicPartitions;
+use metadata::group::offsets::{DeletedTopic, TopicPartitions};
 use metadata::group::request::{
     CommitRequest, HeartbeatRequest, JoinRequest, PartitionOffset, Protocol, SyncRequest, TopicOffsets,
 };
 use metadata::group::{GroupConfig, GroupFilter};
+use metadata::image::{TopicImage, TopicsImage};
 use protocol_compat::{ErrorCode, TopicId};
 use uuid::Uuid;
 
@@ -201,4 +202,61 @@ async fn groups_without_offsets_go_with_the_expiry_pass() {
     assert!(coordinator.describe_group("g").await.unwrap().is_some());
     coordinator.expire_offsets().await;
     assert_eq!(coordinator.describe_group("g").await, Ok(None));
+}
+
+/// Topics that exist: `t` under this id.
+fn topic_t(id: u128) -> TopicsImage {
+    let mut topics = TopicsImage::default();
+    topics.insert(TopicImage::new("t".into(), topic_id(id)));
+    topics
+}
+
+fn topic_id(id: u128) -> TopicId {
+    TopicId(Uuid::from_u128(id))
+}
+
+async fn committed_for(coordinator: &GroupCoordinator, id: u128) {
+    let mut request = commit(5);
+    request.topics[0].topic_id = topic_id(id);
+    assert_eq!(
+        outcome(&coordinator.commit_offsets(request).await),
+        ErrorCode::None
+    );
+}
+
+#[tokio::test]
+async fn offsets_go_when_their_topic_is_deleted() {
+    let topic = MemoryOffsetsTopic::new(3);
+    let coordinator = coordinator(&topic);
+    committed_for(&coordinator, 1).await;
+    let deleted = |id| DeletedTopic {
+        name: "t".into(),
+        id: topic_id(id),
+    };
+    coordinator.clone().topics_deleted(vec![deleted(2)]).await;
+    assert_eq!(fetched(&coordinator, true).await, 5);
+    coordinator
+        .clone()
+        .topics_deleted(vec![deleted(2), deleted(1)])
+        .await;
+    assert_eq!(fetched(&coordinator, true).await, -1);
+}
+
+#[tokio::test]
+async fn offsets_of_a_topic_that_was_deleted_meanwhile_go_when_their_shard_is_loaded() {
+    let topic = MemoryOffsetsTopic::new(1);
+    topic.set_topics(topic_t(1));
+    committed_for(&coordinator(&topic), 1).await;
+    let same = coordinator(&topic);
+    assert_eq!(fetched(&same, true).await, 5);
+    assert_eq!(topic.records()[0].len(), 1);
+
+    // The node was killed between the deletion and the tombstones, and a topic of this name exists again.
+    topic.set_topics(topic_t(2));
+    let next = coordinator(&topic);
+    fetched(&next, true).await;
+    while topic.records()[0].len() < 2 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(fetched(&next, true).await, -1);
 }

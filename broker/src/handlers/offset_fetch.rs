@@ -94,13 +94,14 @@ async fn fetch_group(
         None => coordinator
             .fetch_offsets(&group.group_id, None, require_stable)
             .await
-            .map(|fetched| all_topics(image, by_id, &fetched)),
+            .map(|fetched| all_topics(image, by_id, fetched)),
         Some(topics) => {
             let (asked, unknown) = asked_topics(image, by_id, topics);
             let fetched = coordinator
                 .fetch_offsets(&group.group_id, Some(&asked), require_stable)
                 .await;
-            fetched.map(|fetched| fetched.iter().map(response_topic).chain(unknown).collect())
+            let shown = |topic: &FetchedTopic| response_topic(image, topic);
+            fetched.map(|fetched| fetched.iter().map(shown).chain(unknown).collect())
         }
     };
     match outcome {
@@ -140,9 +141,19 @@ fn asked_topics(
 }
 
 /// All topics of a group; by id only those that still exist.
-fn all_topics(image: &TopicsImage, by_id: bool, fetched: &[FetchedTopic]) -> Vec<OffsetFetchResponseTopics> {
-    let topics = fetched.iter().filter_map(|topic| {
-        let mut shown = response_topic(topic);
+fn all_topics(
+    image: &TopicsImage,
+    by_id: bool,
+    fetched: Vec<FetchedTopic>,
+) -> Vec<OffsetFetchResponseTopics> {
+    let topics = fetched.into_iter().filter_map(|mut topic| {
+        topic
+            .partitions
+            .retain(|partition| !is_of_deleted_topic(image, partition));
+        if topic.partitions.is_empty() {
+            return None;
+        }
+        let mut shown = response_topic(image, &topic);
         if by_id {
             shown.topic_id = image.by_name(&topic.topic)?.id;
         }
@@ -151,13 +162,25 @@ fn all_topics(image: &TopicsImage, by_id: bool, fetched: &[FetchedTopic]) -> Vec
     topics.collect()
 }
 
-fn response_topic(topic: &FetchedTopic) -> OffsetFetchResponseTopics {
-    let shown = |partition: &FetchedPartition| OffsetFetchResponsePartitions {
+/// Whether the topic of an offset is gone, and the offset as good as gone; a topic of the same name has begun anew.
+fn is_of_deleted_topic(image: &TopicsImage, partition: &FetchedPartition) -> bool {
+    !partition.committed_for.is_nil() && image.by_id(partition.committed_for).is_none()
+}
+
+fn response_topic(image: &TopicsImage, topic: &FetchedTopic) -> OffsetFetchResponseTopics {
+    let committed = |partition: &FetchedPartition| OffsetFetchResponsePartitions {
         partition_index: partition.partition,
         committed_offset: partition.offset,
         committed_leader_epoch: partition.leader_epoch,
         metadata: Some(wire(&partition.metadata)),
         error_code: ErrorCode::None.code(),
+    };
+    let shown = |partition: &FetchedPartition| {
+        if is_of_deleted_topic(image, partition) {
+            nothing_committed(partition.partition, ErrorCode::None)
+        } else {
+            committed(partition)
+        }
     };
     OffsetFetchResponseTopics {
         name: wire(&topic.topic),
@@ -167,17 +190,21 @@ fn response_topic(topic: &FetchedTopic) -> OffsetFetchResponseTopics {
 }
 
 fn failed_topic(topic: &OffsetFetchRequestTopics, error: ErrorCode) -> OffsetFetchResponseTopics {
-    let failed = |partition: &i32| OffsetFetchResponsePartitions {
-        partition_index: *partition,
-        committed_offset: -1,
-        committed_leader_epoch: -1,
-        metadata: Some(StrBytes::default()),
-        error_code: error.code(),
-    };
+    let failed = |partition: &i32| nothing_committed(*partition, error);
     OffsetFetchResponseTopics {
         name: topic.name.clone(),
         topic_id: topic.topic_id,
         partitions: topic.partition_indexes.iter().map(failed).collect(),
+    }
+}
+
+fn nothing_committed(partition: i32, error: ErrorCode) -> OffsetFetchResponsePartitions {
+    OffsetFetchResponsePartitions {
+        partition_index: partition,
+        committed_offset: -1,
+        committed_leader_epoch: -1,
+        metadata: Some(StrBytes::default()),
+        error_code: error.code(),
     }
 }
 

@@ -16,6 +16,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use metadata::controller::{BrokerRegistration, ControllerConfig, SUPPORTED_FEATURES};
+use metadata::group::offsets::deleted_topics;
 use metadata::image::{BrokerEndpoint, MetadataImage, VersionRange};
 use metadata::quorum::{QuorumConfig, WriterMode};
 use prometheus::Registry;
@@ -118,6 +119,7 @@ impl Server {
         let epoch = register_broker(&controller.handle(), registration).await?;
         let producer_ids = ProducerIdManager::new(controller.handle(), config.node_id, epoch);
         let group_coordinator = start_groups(&config, &cache, &controller, &replicas, store, clock);
+        follow_topics(&publisher, &group_coordinator);
         let services = Services {
             group_coordinator: group_coordinator.clone(),
             metadata_cache: Arc::new(cache.clone()),
@@ -319,6 +321,17 @@ fn start_groups(
         retention_check_interval: config.groups.retention_check_interval,
     };
     GroupCoordinator::new(keys, Arc::new(topic), clock)
+}
+
+/// Has the coordinator told of deleted topics.
+fn follow_topics(publisher: &MetadataPublisher, coordinator: &Arc<GroupCoordinator>) {
+    let (runtime, coordinator) = (tokio::runtime::Handle::current(), coordinator.clone());
+    publisher.subscribe(Box::new(move |before, now| {
+        let deleted = deleted_topics(&before.topics, &now.topics);
+        if !deleted.is_empty() {
+            runtime.spawn(coordinator.clone().topics_deleted(deleted));
+        }
+    }));
 }
 
 fn registration(config: &NodeConfig, logs: &LogManager, ports: &BoundPorts) -> BrokerRegistration {

@@ -61,8 +61,8 @@ pub(super) enum Continuation {
     },
     /// A static member came back under a new id without a rebalance; on failure the old one stays.
     StaticMemberReplaced(Box<StaticReplacement>),
-    /// Expired offsets, expired groups: tried again by the next pass.
-    Expiry,
+    /// Expired offsets and groups, offsets of deleted topics: tried again by the next pass or the next load.
+    Removal,
 }
 
 /// What undoes or completes the return of a static member.

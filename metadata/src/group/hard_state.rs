@@ -108,6 +108,8 @@ pub trait CommittedOffsets {
     fn offset(&self, group_id: &str, topic: &str, partition: i32) -> Option<OffsetAndMetadata>;
     /// Walks the offsets of one group by topic and partition, until told to stop.
     fn for_each_offset(&self, group_id: &str, visit: &mut OffsetVisitor<'_>);
+    /// Walks the offsets of one group and topic by partition, until told to stop.
+    fn for_each_offset_of_topic(&self, group_id: &str, topic: &str, visit: &mut OffsetVisitor<'_>);
     /// The group's metadata record.
     fn group(&self, group_id: &str) -> Option<GroupMetadata>;
     /// Walks every group that has a metadata record, in order of its id.
@@ -191,6 +193,15 @@ impl CommittedOffsets for MemoryOffsets {
                 return;
             }
         }
+    }
+
+    fn for_each_offset_of_topic(&self, group_id: &str, topic: &str, visit: &mut OffsetVisitor<'_>) {
+        self.for_each_offset(group_id, &mut |name, partition, value| {
+            if name == topic {
+                return visit(name, partition, value);
+            }
+            ControlFlow::Continue(())
+        });
     }
 
     fn group(&self, group_id: &str) -> Option<GroupMetadata> {

@@ -9,6 +9,8 @@ use bytes::Bytes;
 use protocol_compat::{ErrorCode, TopicId};
 use uuid::Uuid;
 
+use super::offsets::DeletedTopics;
+
 /// The two clocks at one moment. Timers follow the one that never jumps, records carry the one that people read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Now {
@@ -183,6 +185,8 @@ pub enum Input {
     Timer,
     /// The expiry pass comes to this group.
     ExpireOffsets(Arc<str>),
+    /// Topics were deleted; their offsets in this group go.
+    TopicsDeleted(Arc<str>, DeletedTopics),
 }
 
 /// The answer to JoinGroup.

@@ -5,7 +5,7 @@
 //! [`Shard::replay`] each with its offset; once they are committed and in the store, [`Shard::committed`], then
 //! [`Shard::complete`] with the ticket. Where the append fails nothing is replayed and the ticket is completed with the error.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -19,6 +19,7 @@ use super::hard_state::{CommittedOffsets, CoordinatorRecord, GroupMetadata};
 use super::offsets::commit::{commit_records, refuse_commit, validate_commit};
 use super::offsets::delete::{delete_records, validate_delete};
 use super::offsets::expire::expired_records;
+use super::offsets::topic_deletion::deleted_topic_records;
 use super::request::{
     CommitRequest, DeleteOffsetsReply, DeleteOffsetsRequest, Input, JoinReply, JoinRequest, LeaveReply,
     LeaveRequest, Now, Reply, RequestToken, SyncReply,
@@ -52,7 +53,7 @@ pub struct ShardCounters {
     pub offset_commits: u64,
     /// Offsets removed by age.
     pub offset_expirations: u64,
-    /// Offsets removed by request.
+    /// Offsets removed by request, or with their topic.
     pub offset_deletions: u64,
 }
 
@@ -157,6 +158,11 @@ impl Shard {
             }
             Input::Timer => self.fire_timer(now, &mut output),
             Input::ExpireOffsets(group_id) => self.expire_offsets(now, &group_id, committed, &mut output),
+            Input::TopicsDeleted(group_id, deleted) => {
+                output.records = deleted_topic_records(&group_id, &deleted, &self.rows(committed));
+                self.counters.offset_deletions += output.records.len() as u64;
+                output.then = Some(Continuation::Removal);
+            }
         }
         self.finish(output)
     }
@@ -166,7 +172,7 @@ impl Shard {
         let mut output = Output::default();
         let outcome = outcome.map_err(response_error);
         match (self.continuations.remove(&ticket), outcome) {
-            (None | Some(Continuation::EmptyGeneration | Continuation::Expiry), _)
+            (None | Some(Continuation::EmptyGeneration | Continuation::Removal), _)
             | (Some(Continuation::NewGroup { .. }), Ok(())) => {}
             (Some(Continuation::Answer(token, reply)), Ok(())) => output.reply(token, reply),
             (Some(Continuation::Answer(token, reply)), Err(error)) => {
@@ -254,6 +260,15 @@ impl Shard {
     /// The groups in memory: all with members, some without.
     pub fn groups(&self) -> impl Iterator<Item = &ClassicGroup> {
         self.groups.values()
+    }
+
+    /// Every group that has an offset, written or about to be, in order of its id.
+    pub fn groups_with_offsets(&self, committed: &dyn CommittedOffsets) -> BTreeSet<Arc<str>> {
+        let mut groups: BTreeSet<Arc<str>> = self.uncommitted.groups_with_offsets().cloned().collect();
+        committed.for_each_group_with_offsets(&mut |group_id| {
+            groups.insert(group_id.into());
+        });
+        groups
     }
 
     /// A group in memory.
@@ -497,7 +512,7 @@ impl Shard {
         }
         self.counters.offset_expirations += expired;
         output.records = records;
-        output.then = Some(Continuation::Expiry);
+        output.then = Some(Continuation::Removal);
     }
 
     fn fire_timer(&mut self, now: Now, output: &mut Output) {

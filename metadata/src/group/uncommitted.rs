@@ -68,6 +68,11 @@ impl Uncommitted {
         });
     }
 
+    /// The groups with offsets that wait for their commit.
+    pub fn groups_with_offsets(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.offsets.keys()
+    }
+
     /// Whether nothing waits for its commit.
     pub fn is_empty(&self) -> bool {
         self.offsets.is_empty() && self.groups.is_empty()
@@ -116,6 +121,29 @@ impl Appended<'_> {
                     return ControlFlow::Continue(());
                 }
                 visit(topic, partition, value)
+            });
+    }
+
+    /// Walks the offsets of one group and topic; not in order where uncommitted rows exist.
+    pub fn for_each_offset_of_topic(&self, group_id: &str, topic: &str, visit: &mut OffsetVisitor<'_>) {
+        let rows = self.uncommitted.offsets.get(group_id);
+        let uncommitted = rows
+            .into_iter()
+            .flatten()
+            .filter(|((name, _), _)| &**name == topic);
+        for ((_, partition), row) in uncommitted {
+            if let Some(value) = &row.value
+                && visit(topic, *partition, value).is_break()
+            {
+                return;
+            }
+        }
+        self.committed
+            .for_each_offset_of_topic(group_id, topic, &mut |name, partition, value| {
+                if rows.is_some_and(|rows| rows.contains_key(&(Arc::from(name), partition))) {
+                    return ControlFlow::Continue(());
+                }
+                visit(name, partition, value)
             });
     }
 

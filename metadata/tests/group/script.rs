@@ -8,12 +8,13 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use metadata::group::offsets::TopicPartitions;
+use metadata::group::offsets::{DeletedTopic, DeletedTopics, TopicPartitions};
 use metadata::group::request::{
     CommitRequest, DeleteOffsetsRequest, HeartbeatRequest, JoinRequest, LeaveRequest, LeavingMember,
     PartitionOffset, Protocol, SyncRequest, TopicErrors, TopicOffsets,
 };
 use metadata::group::{CoordinatorRecord, GroupConfig, GroupFilter, Input, Reply, RequestToken};
+use metadata::image::{TopicImage, TopicsImage};
 use protocol_compat::{ErrorCode, TopicId};
 use uuid::Uuid;
 
@@ -139,6 +140,7 @@ impl Script {
                 let group_id = name(command.get("group").unwrap_or("g"));
                 self.harness().step(Input::ExpireOffsets(group_id));
             }
+            "topics-deleted" => self.delete_topics(command),
             _ => self.request(command),
         }
     }
@@ -315,6 +317,25 @@ impl Script {
         }
     }
 
+    /// `of=t@1,u@2` names deleted topics, `except=t@1` those that still exist.
+    fn delete_topics(&mut self, command: &Command<'_>) {
+        let group_id = name(command.get("group").unwrap_or("g"));
+        let deleted = match command.get("of") {
+            Some(text) => {
+                let topics = named_topics(text).map(|(name, id)| DeletedTopic { name, id });
+                DeletedTopics::These(topics.collect())
+            }
+            None => {
+                let mut topics = TopicsImage::default();
+                for (name, id) in named_topics(command.get("except").unwrap_or_default()) {
+                    topics.insert(TopicImage::new(name, id));
+                }
+                DeletedTopics::AllExcept(topics)
+            }
+        };
+        self.harness().step(Input::TopicsDeleted(group_id, deleted));
+    }
+
     fn fetch(&mut self, command: &Command<'_>, out: &mut String) {
         let group_id = command.get("group").unwrap_or("g").to_owned();
         let harness = self.harness();
@@ -418,6 +439,12 @@ fn partitions(text: &str) -> Vec<(Arc<str>, Vec<i32>)> {
         }
     }
     topics
+}
+
+/// `t@1,u@2`: names and ids.
+fn named_topics(text: &str) -> impl Iterator<Item = (Arc<str>, TopicId)> {
+    let parts = text.split(',').filter_map(|part| part.split_once('@'));
+    parts.map(|(topic, id)| (name(topic), topic_id(id.parse().expect("a topic id"))))
 }
 
 fn topic_id(number: u128) -> TopicId {

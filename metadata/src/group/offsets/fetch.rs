@@ -42,6 +42,8 @@ pub struct FetchedPartition {
     pub leader_epoch: i32,
     /// Empty if none.
     pub metadata: Arc<str>,
+    /// The topic id that the offset was committed for, nil if unknown or nothing is committed.
+    pub committed_for: TopicId,
 }
 
 impl FetchedPartition {
@@ -52,12 +54,14 @@ impl FetchedPartition {
                 offset: value.offset,
                 leader_epoch: value.leader_epoch,
                 metadata: value.metadata,
+                committed_for: value.topic_id,
             },
             None => FetchedPartition {
                 partition,
                 offset: -1,
                 leader_epoch: -1,
                 metadata: "".into(),
+                committed_for: TopicId::NIL,
             },
         }
     }
