@@ -5,6 +5,7 @@
 
 #[cfg(test)]
 mod config_tests;
+mod leadership;
 mod log_config;
 mod partition;
 #[cfg(test)]
@@ -18,7 +19,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use metadata::configs::{BrokerLayers, ConfigResource, topic_config_values};
-use metadata::image::{MetadataImage, TopicImage};
+use metadata::image::{MetadataImage, PartitionImage, TopicImage};
 use parking_lot::{Mutex, RwLock};
 use protocol_compat::{BrokerId, ErrorCode, LeaderEpoch, TopicId, TopicPartition};
 use storage::log::{LogConfig, LogError, PartitionLog};
@@ -101,7 +102,7 @@ impl ReplicaManager {
         if let Some(partition) = self.open.read().get(&(topic.id, index)) {
             return Ok(partition.clone());
         }
-        self.open_partition(topic, index, registration.leader_epoch.0)
+        self.open_partition(topic, index, registration)
     }
 
     /// Opens the log, which recovers what an unclean stop left, and takes the partition into the map. Two that open the
@@ -110,7 +111,7 @@ impl ReplicaManager {
         &self,
         topic: &TopicImage,
         index: i32,
-        leader_epoch: i32,
+        registration: &PartitionImage,
     ) -> Result<Arc<Partition>, ErrorCode> {
         let key = (topic.id, index);
         let _turn = self.turn_of(&key).lock();
@@ -129,7 +130,7 @@ impl ReplicaManager {
         let partition = Partition::new(
             topic.id,
             topic_partition,
-            leader_epoch,
+            registration,
             log,
             self.logs.clone(),
             &events,
@@ -281,7 +282,7 @@ impl ReplicaManager {
         let topic = image.topics.by_id(partition.topic_id());
         match topic.and_then(|topic| topic.partition(index)) {
             None => self.delete(partition),
-            Some(registration) => partition.set_leader_epoch(registration.leader_epoch.0),
+            Some(registration) => partition.follow(registration),
         }
     }
 

@@ -1,18 +1,21 @@
 //! One partition that this node leads: its log, its high watermark, and those who wait for it.
 //!
 //! A partition is bound to one topic id for life: a topic that is deleted and created again has another `Partition` with
-//! another log (rule C10). The high watermark of a lone replica is its own end: the readable one, or in flushed mode
-//! (`flush.messages=1`) the flushed one (rules R5, R6). What a fetch reads is in `read.rs`.
+//! another log (rule C10). What is committed is for `metadata::partition` to say (rules R5, R6), which `leadership.rs` asks.
+//! What a fetch reads is in `read.rs`.
 
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
 use bytes::Bytes;
-use protocol_compat::{ErrorCode, TopicId, TopicPartition};
+use metadata::image::PartitionImage;
+use metadata::partition::{PartitionLeader, check_leader_epoch};
+use protocol_compat::{ErrorCode, LeaderEpoch, TopicId, TopicPartition};
 use storage::log::{AppendError, AppendInfo, AppendOrigin, LogConfig, LogEvents, PartitionLog};
 use storage::log_manager::LogManager;
 use tokio::sync::Notify;
 
+use super::leadership;
 use super::purgatory::{Progress, Purgatory, Until};
 
 /// A partition that is open on this node.
@@ -22,11 +25,13 @@ pub struct Partition {
     log: Arc<PartitionLog>,
     logs: Arc<LogManager>,
     leader_epoch: AtomicI32,
+    /// Of the registration that is taken over.
+    partition_epoch: AtomicI32,
     appended_bytes: AtomicU64,
     is_gone: AtomicBool,
     /// Largest [`AppendInfo::flushed_before_ack`] so far.
     flushed_before_ack: AtomicI64,
-    purgatory: Purgatory,
+    purgatory: Purgatory<PartitionLeader>,
 }
 
 /// What an acknowledgement waits for, once the log has the records.
@@ -76,25 +81,29 @@ impl Partition {
     pub(super) fn new(
         topic_id: TopicId,
         topic_partition: TopicPartition,
-        leader_epoch: i32,
+        registration: &PartitionImage,
         log: Arc<PartitionLog>,
         logs: Arc<LogManager>,
         events: &PartitionEvents,
     ) -> Arc<Partition> {
+        let leader_epoch = registration.leader_epoch.0;
+        log.begin_leader_epoch(leader_epoch);
+        let leader = leadership::begin(registration, &log);
         let partition = Arc::new(Partition {
             topic_id,
             topic_partition,
             log,
             logs,
             leader_epoch: AtomicI32::new(leader_epoch),
+            partition_epoch: AtomicI32::new(registration.partition_epoch),
             appended_bytes: AtomicU64::new(0),
             is_gone: AtomicBool::new(false),
             flushed_before_ack: AtomicI64::new(-1),
-            purgatory: Purgatory::default(),
+            purgatory: Purgatory::new(leader),
         });
         // The events were made for this partition alone, so that nobody else has set them.
         events.partition.get_or_init(|| Arc::downgrade(&partition));
-        partition.log.begin_leader_epoch(leader_epoch);
+        // The log may have flushed before it could tell.
         partition.advance();
         partition
     }
@@ -119,10 +128,20 @@ impl Partition {
         self.leader_epoch.load(Ordering::Acquire)
     }
 
-    pub(super) fn set_leader_epoch(&self, epoch: i32) {
+    /// Takes over what the controller says of the partition. Most images say nothing new of most partitions.
+    pub(super) fn follow(&self, registration: &PartitionImage) {
+        let told = registration.partition_epoch;
+        if self.partition_epoch.fetch_max(told, Ordering::AcqRel) >= told {
+            return;
+        }
+        let epoch = registration.leader_epoch.0;
         if self.leader_epoch.fetch_max(epoch, Ordering::AcqRel) < epoch {
             self.log.begin_leader_epoch(epoch);
         }
+        self.purgatory.advance(|leader| {
+            leadership::follow(leader, registration, &self.log);
+            self.progress()
+        });
     }
 
     /// Bytes appended since the partition was opened.
@@ -155,13 +174,10 @@ impl Partition {
     /// # Errors
     /// `FENCED_LEADER_EPOCH` for an older one, `UNKNOWN_LEADER_EPOCH` for a newer one.
     pub fn check_leader_epoch(&self, current_leader_epoch: i32) -> Result<(), ErrorCode> {
-        let epoch = self.leader_epoch();
-        match current_leader_epoch {
-            -1 => Ok(()),
-            known if known < epoch => Err(ErrorCode::FencedLeaderEpoch),
-            known if known > epoch => Err(ErrorCode::UnknownLeaderEpoch),
-            _ => Ok(()),
-        }
+        check_leader_epoch(
+            LeaderEpoch(self.leader_epoch()),
+            LeaderEpoch(current_leader_epoch),
+        )
     }
 
     /// Appends on the caller's thread. On return the records are readable by whoever may read them.
@@ -246,15 +262,8 @@ impl Partition {
 
     /// Moves the high watermark as far as the log allows and wakes those whom that satisfies.
     pub(super) fn advance(&self) {
-        self.purgatory.advance(|| {
-            let end = if self.log.config().flush_messages == 1 {
-                self.log.flushed_offset()
-            } else {
-                self.log.log_end_offset()
-            };
-            if end > self.log.high_watermark() {
-                self.log.update_high_watermark(end);
-            }
+        self.purgatory.advance(|leader| {
+            leadership::log_advanced(leader, &self.log);
             self.progress()
         });
     }

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use metadata::image::PartitionImage;
 use protocol_compat::record_batch::batch::{Compression, TimestampType};
 use protocol_compat::record_batch::builder::BatchBuilder;
-use protocol_compat::{TopicId, TopicPartition};
+use protocol_compat::{BrokerId, TopicId, TopicPartition};
 use storage::disk::{Disk, SimDisk};
 use storage::log::{AppendInfo, AppendOrigin, LogConfig};
 use storage::log_dirs::NodeIdentity;
@@ -37,7 +38,15 @@ fn partition(flush_messages: i64) -> Arc<Partition> {
         ..LogConfig::default()
     };
     let log = logs.get_or_open(&place, id, Arc::new(config), Some(events.clone()), 0);
-    Partition::new(id, place, 0, log.expect("an empty log"), logs, &events)
+    let registration = PartitionImage::created(vec![BrokerId(1)], Vec::new(), vec![BrokerId(1)]);
+    Partition::new(
+        id,
+        place,
+        &registration,
+        log.expect("an empty log"),
+        logs,
+        &events,
+    )
 }
 
 fn append(partition: &Partition) -> AppendInfo {

@@ -3,7 +3,7 @@
 //! One list per partition, absent while nobody waits. Whoever moves an offset wakes those that it satisfies, after the
 //! offset is visible and under the list's lock; whoever waits registers first and looks at the offset afterwards. Between
 //! the two no wake-up is lost. Whoever holds a place on the list takes it off when dropped, so a cancelled request leaves
-//! nothing behind.
+//! nothing behind. The list's lock also guards `L`, what decides on the offset, so that moving it takes one lock.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -53,18 +53,32 @@ struct Waiters {
     by_id: BTreeMap<u64, Waiter>,
 }
 
-/// The waiters of one partition: a lock and a pointer while nobody waits.
-#[derive(Default)]
-pub(super) struct Purgatory {
-    waiters: Mutex<Option<Box<Waiters>>>,
+/// The waiters of one partition: beside `L` a lock and a pointer while nobody waits.
+pub(super) struct Purgatory<L> {
+    state: Mutex<State<L>>,
 }
 
-impl Purgatory {
+struct State<L> {
+    decides: L,
+    waiters: Option<Box<Waiters>>,
+}
+
+impl<L> Purgatory<L> {
+    /// Nobody waits.
+    pub(super) fn new(decides: L) -> Purgatory<L> {
+        Purgatory {
+            state: Mutex::new(State {
+                decides,
+                waiters: None,
+            }),
+        }
+    }
+
     /// Runs `advance` alone and wakes those whose wait it ended. Waiters stay listed until they leave by themselves.
-    pub(super) fn advance(&self, advance: impl FnOnce() -> Progress) {
-        let waiters = self.waiters.lock();
-        let progress = advance();
-        if let Some(waiters) = waiters.as_deref() {
+    pub(super) fn advance(&self, advance: impl FnOnce(&mut L) -> Progress) {
+        let mut state = self.state.lock();
+        let progress = advance(&mut state.decides);
+        if let Some(waiters) = state.waiters.as_deref() {
             let reached = waiters
                 .by_id
                 .values()
@@ -75,15 +89,15 @@ impl Purgatory {
 
     /// Wakes everybody: the partition failed, was deleted, or has another leader.
     pub(super) fn wake_all(&self) {
-        if let Some(waiters) = self.waiters.lock().as_deref() {
+        if let Some(waiters) = self.state.lock().waiters.as_deref() {
             waiters.by_id.values().for_each(|waiter| waiter.wake.notify_one());
         }
     }
 
     /// Lists a waiter; `wake` remembers a wake-up that comes before it is awaited.
     pub(super) fn add(&self, until: Until, wake: Arc<Notify>) -> u64 {
-        let mut waiters = self.waiters.lock();
-        let waiters = waiters.get_or_insert_default();
+        let mut state = self.state.lock();
+        let waiters = state.waiters.get_or_insert_default();
         let id = waiters.next_id;
         waiters.next_id = id.wrapping_add(1);
         waiters.by_id.insert(id, Waiter { until, wake });
@@ -92,19 +106,20 @@ impl Purgatory {
 
     /// Takes a waiter off the list.
     pub(super) fn remove(&self, id: u64) {
-        let mut waiters = self.waiters.lock();
-        if let Some(list) = waiters.as_deref_mut() {
+        let mut state = self.state.lock();
+        if let Some(list) = state.waiters.as_deref_mut() {
             list.by_id.remove(&id);
             if list.by_id.is_empty() {
-                *waiters = None;
+                state.waiters = None;
             }
         }
     }
 
     /// How many wait.
     pub(super) fn len(&self) -> usize {
-        self.waiters
+        self.state
             .lock()
+            .waiters
             .as_deref()
             .map_or(0, |waiters| waiters.by_id.len())
     }
@@ -130,14 +145,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_wake_up_before_the_wait_is_remembered() {
-        let purgatory = Purgatory::default();
+        let purgatory = Purgatory::new(());
         let wake = Arc::new(Notify::new());
         let id = purgatory.add(committed(5), wake.clone());
-        purgatory.advance(|| progress(5, 0));
+        purgatory.advance(|()| progress(5, 0));
         wake.notified().await;
         purgatory.remove(id);
         assert_eq!(purgatory.len(), 0);
-        assert!(purgatory.waiters.lock().is_none());
+        assert!(purgatory.state.lock().waiters.is_none());
     }
 
     #[test]

@@ -1,17 +1,19 @@
 //! The high watermark: the offset below which every in-sync replica has every record.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use protocol_compat::BrokerId;
 
 /// The smallest durable end offset among `members` (rule R5). A member that has not reported yet holds it back, as does
-/// an empty set.
-pub fn high_watermark_candidate(
-    members: &BTreeSet<BrokerId>,
+/// an empty set. A member may be named twice.
+pub fn high_watermark_candidate<'a>(
+    members: impl Iterator<Item = &'a BrokerId>,
     durable_end_offsets: &BTreeMap<BrokerId, i64>,
 ) -> Option<i64> {
-    let ends = members.iter().map(|id| durable_end_offsets.get(id).copied());
-    ends.min().flatten()
+    members
+        .map(|id| durable_end_offsets.get(id).copied())
+        .min()
+        .flatten()
 }
 
 #[cfg(test)]
@@ -20,11 +22,11 @@ mod tests {
 
     #[test]
     fn the_slowest_member_decides_and_silence_holds_back() {
-        let members = [BrokerId(1), BrokerId(2)].into();
+        let members = [BrokerId(1), BrokerId(2)];
         let mut ends = BTreeMap::from([(BrokerId(1), 9), (BrokerId(3), 1)]);
-        assert_eq!(high_watermark_candidate(&members, &ends), None);
+        assert_eq!(high_watermark_candidate(members.iter(), &ends), None);
         ends.insert(BrokerId(2), 4);
-        assert_eq!(high_watermark_candidate(&members, &ends), Some(4));
-        assert_eq!(high_watermark_candidate(&BTreeSet::new(), &ends), None);
+        assert_eq!(high_watermark_candidate(members.iter(), &ends), Some(4));
+        assert_eq!(high_watermark_candidate([].iter(), &ends), None);
     }
 }

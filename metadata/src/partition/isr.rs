@@ -33,10 +33,9 @@ impl InSyncReplicas {
         self.proposed = None;
     }
 
-    /// Members of either set: all of them must have a record before it counts as committed (rule R5).
-    pub fn maximal(&self) -> BTreeSet<BrokerId> {
-        let proposed = self.proposed.iter().flatten();
-        self.committed.iter().chain(proposed).copied().collect()
+    /// Members of either set, some twice: all of them must have a record before it counts as committed (rule R5).
+    pub fn maximal(&self) -> impl Iterator<Item = &BrokerId> {
+        self.committed.iter().chain(self.proposed.iter().flatten())
     }
 
     /// How many members the controller has committed; what min.insync.replicas is compared with.

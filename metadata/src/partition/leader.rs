@@ -1,7 +1,7 @@
 //! One leadership of one partition: what is committed, what can be acknowledged, what clients can see.
 //!
-//! Input / effects: the broker says what happened to the log and to the replicas, and acts on the effects. A leadership
-//! is one value; a new leader epoch makes a new one. Rules R5 (the high watermark is the least durable end of the
+//! Input / effect: the broker says what happened to the log and to the replicas, and acts on the effect. A leadership
+//! is one value; a new leader epoch makes a new one. A step allocates nothing: every append takes one. Rules R5 (the high watermark is the least durable end of the
 //! maximal in-sync set, and moves only with enough members), R13 (too few members fail before the append, or with the
 //! other error after it), R14 (offsets that clients see never go back; "latest" waits for the epoch's own start), R15
 //! (one snapshot of the offsets per request).
@@ -119,7 +119,7 @@ pub struct PartitionLeader {
 
 impl PartitionLeader {
     /// Begins a leadership. With one replica the whole durable log is committed at once.
-    pub fn new(setup: LeaderSetup, effects: &mut Vec<Effect>) -> PartitionLeader {
+    pub fn new(setup: LeaderSetup) -> (PartitionLeader, Option<Effect>) {
         let mut leader = PartitionLeader {
             broker: setup.broker,
             leader_epoch: setup.leader_epoch,
@@ -138,12 +138,12 @@ impl PartitionLeader {
                 log_end_offset: setup.log_end_offset,
             },
         };
-        leader.maybe_increment_high_watermark(effects);
-        leader
+        let effect = leader.maybe_increment_high_watermark();
+        (leader, effect)
     }
 
     /// Takes in what happened.
-    pub fn step(&mut self, input: Input, effects: &mut Vec<Effect>) {
+    pub fn step(&mut self, input: Input) -> Option<Effect> {
         match input {
             Input::LogAdvanced {
                 log_end_offset,
@@ -165,7 +165,7 @@ impl PartitionLeader {
                 self.min_insync_replicas = min_insync_replicas;
             }
         }
-        self.maybe_increment_high_watermark(effects);
+        self.maybe_increment_high_watermark()
     }
 
     fn advance(&mut self, broker: BrokerId, end_offset: i64) {
@@ -173,23 +173,22 @@ impl PartitionLeader {
         *known = (*known).max(end_offset);
     }
 
-    fn maybe_increment_high_watermark(&mut self, effects: &mut Vec<Effect>) {
+    fn maybe_increment_high_watermark(&mut self) -> Option<Effect> {
         if self.is_under_min_isr() {
-            return;
+            return None;
         }
-        let members = self.isr.maximal();
-        let candidate = high_watermark_candidate(&members, &self.durable_end_offsets);
+        let candidate = high_watermark_candidate(self.isr.maximal(), &self.durable_end_offsets);
         let floor = self.offsets.high_watermark.max(self.offsets.log_start_offset);
         let reached = candidate
             .unwrap_or(floor)
             .min(self.offsets.log_end_offset)
             .max(floor);
-        if reached > self.offsets.high_watermark {
+        (reached > self.offsets.high_watermark).then(|| {
             self.offsets.high_watermark = reached;
-            effects.push(Effect::HighWatermarkMoved {
+            Effect::HighWatermarkMoved {
                 high_watermark: reached,
-            });
-        }
+            }
+        })
     }
 
     fn is_under_min_isr(&self) -> bool {
@@ -274,25 +273,21 @@ mod tests {
         }
     }
 
-    fn grow(leader: &mut PartitionLeader, log_end_offset: i64, durable_end_offset: i64) -> Vec<Effect> {
-        let mut effects = Vec::new();
-        let input = Input::LogAdvanced {
+    fn grow(leader: &mut PartitionLeader, log_end_offset: i64, durable_end_offset: i64) -> Option<Effect> {
+        leader.step(Input::LogAdvanced {
             log_end_offset,
             durable_end_offset,
-        };
-        leader.step(input, &mut effects);
-        effects
+        })
     }
 
-    fn moved(high_watermark: i64) -> Vec<Effect> {
-        vec![Effect::HighWatermarkMoved { high_watermark }]
+    fn moved(high_watermark: i64) -> Option<Effect> {
+        Some(Effect::HighWatermarkMoved { high_watermark })
     }
 
     #[test]
     fn a_single_replica_commits_what_is_durable() {
-        let mut effects = Vec::new();
-        let mut leader = PartitionLeader::new(setup(&[1], &[1], 2, 7, 3), &mut effects);
-        assert_eq!(effects, moved(7));
+        let (mut leader, effect) = PartitionLeader::new(setup(&[1], &[1], 2, 7, 3));
+        assert_eq!(effect, moved(7));
         assert_eq!(leader.check_append(-1), Ok(()));
         assert_eq!(grow(&mut leader, 12, 9), moved(9));
         assert_eq!(
@@ -300,65 +295,57 @@ mod tests {
             (AckState::Committed, AckState::Waiting)
         );
         assert_eq!(grow(&mut leader, 12, 12), moved(12));
-        assert_eq!(grow(&mut leader, 12, 12), vec![]);
+        assert_eq!(grow(&mut leader, 12, 12), None);
         assert_eq!(leader.latest_offset(), Ok(12));
     }
 
     #[test]
     fn a_checkpoint_beyond_the_log_is_cut_to_it() {
-        let leader = PartitionLeader::new(setup(&[1], &[1], 1, 5, 9), &mut Vec::new());
+        let (leader, _) = PartitionLeader::new(setup(&[1], &[1], 1, 5, 9));
         assert_eq!(leader.offsets().high_watermark, 5);
     }
 
     #[test]
     fn a_new_leader_hides_the_latest_offset_until_its_followers_have_caught_up() {
-        let mut effects = Vec::new();
-        let mut leader = PartitionLeader::new(setup(&[1, 2], &[1, 2], 1, 10, 6), &mut effects);
-        assert_eq!(effects, vec![]);
+        let (mut leader, effect) = PartitionLeader::new(setup(&[1, 2], &[1, 2], 1, 10, 6));
+        assert_eq!(effect, None);
         assert_eq!(leader.latest_offset(), Err(ErrorCode::OffsetNotAvailable));
         let fetched = |fetch_offset| Input::FollowerFetched {
             broker: BrokerId(2),
             fetch_offset,
         };
-        leader.step(fetched(8), &mut effects);
-        leader.step(fetched(10), &mut effects);
-        assert_eq!(effects, [moved(8), moved(10)].concat());
+        assert_eq!(leader.step(fetched(8)), moved(8));
+        assert_eq!(leader.step(fetched(10)), moved(10));
         assert_eq!(leader.latest_offset(), Ok(10));
-        leader.step(fetched(9), &mut effects);
+        assert_eq!(leader.step(fetched(9)), None);
         assert_eq!(leader.offsets().high_watermark, 10);
     }
 
     #[test]
     fn too_few_in_sync_replicas_fail_before_the_append_or_with_the_other_error_after_it() {
-        let mut effects = Vec::new();
-        let mut leader = PartitionLeader::new(setup(&[1, 2], &[1, 2], 2, 0, 0), &mut effects);
+        let (mut leader, _) = PartitionLeader::new(setup(&[1, 2], &[1, 2], 2, 0, 0));
         assert_eq!(leader.check_append(-1), Ok(()));
         grow(&mut leader, 1, 1);
-        leader.step(
-            Input::FollowerFetched {
-                broker: BrokerId(2),
-                fetch_offset: 1,
-            },
-            &mut effects,
-        );
-        leader.step(
-            Input::IsrCommitted {
-                isr: vec![BrokerId(1)],
-            },
-            &mut effects,
-        );
+        leader.step(Input::FollowerFetched {
+            broker: BrokerId(2),
+            fetch_offset: 1,
+        });
+        leader.step(Input::IsrCommitted {
+            isr: vec![BrokerId(1)],
+        });
         assert_eq!(leader.ack_state(1), AckState::TooFewReplicas);
         assert_eq!(leader.check_append(-1), Err(ErrorCode::NotEnoughReplicas));
         assert_eq!(leader.check_append(1), Ok(()));
-        assert_eq!(grow(&mut leader, 5, 5), vec![]);
+        assert_eq!(grow(&mut leader, 5, 5), None);
         assert_eq!(leader.offsets().high_watermark, 1);
     }
 
     #[test]
     fn a_log_start_beyond_the_high_watermark_pulls_it_along() {
-        let mut effects = Vec::new();
-        let mut leader = PartitionLeader::new(setup(&[1, 2], &[1, 2], 1, 10, 2), &mut effects);
-        leader.step(Input::LogStartMoved { log_start_offset: 5 }, &mut effects);
-        assert_eq!(effects, moved(5));
+        let (mut leader, _) = PartitionLeader::new(setup(&[1, 2], &[1, 2], 1, 10, 2));
+        assert_eq!(
+            leader.step(Input::LogStartMoved { log_start_offset: 5 }),
+            moved(5)
+        );
     }
 }
