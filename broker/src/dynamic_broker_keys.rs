@@ -12,7 +12,15 @@ use metadata::configs::{ConfigKey, InvalidConfig, TOPIC_KEYS, Validator};
 use crate::config::table::{self, Accepts, KeyRow, Standing, Update};
 
 /// Keys without a topic key behind them whose value is read from the newest image at each use.
-const READ_AT_EACH_USE: &[&str] = &["producer.id.expiration.ms"];
+const READ_AT_EACH_USE: &[&str] = &[
+    "log.cleaner.backoff.ms",
+    "log.cleaner.dedupe.buffer.size",
+    "log.cleaner.io.buffer.load.factor",
+    "log.cleaner.io.buffer.size",
+    "log.cleaner.io.max.bytes.per.second",
+    "log.cleaner.threads",
+    "producer.id.expiration.ms",
+];
 
 /// The key that gives single addresses limits of their own.
 pub const CONNECTION_OVERRIDES: &str = "max.connections.per.ip.overrides";

@@ -5,6 +5,7 @@
 pub mod bad_input;
 pub mod bench;
 pub mod codec;
+pub mod compaction;
 pub mod connection;
 pub mod differential;
 pub mod metrics;

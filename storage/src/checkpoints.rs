@@ -23,6 +23,8 @@ pub enum OffsetCheckpoint {
     HighWatermark,
     /// First offsets after DeleteRecords and retention. Without it deleted records come back as far as their segments do.
     LogStart,
+    /// Up to where compacted logs were cleaned. Without it a log is cleaned from its start.
+    CleanerOffset,
 }
 
 impl OffsetCheckpoint {
@@ -32,6 +34,7 @@ impl OffsetCheckpoint {
             OffsetCheckpoint::RecoveryPoint => "recovery-point-offset-checkpoint",
             OffsetCheckpoint::HighWatermark => "replication-offset-checkpoint",
             OffsetCheckpoint::LogStart => "log-start-offset-checkpoint",
+            OffsetCheckpoint::CleanerOffset => "cleaner-offset-checkpoint",
         }
     }
 }

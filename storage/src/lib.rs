@@ -3,6 +3,7 @@
 //! Blocking code. Knows nothing of leaders, groups or the network.
 
 pub mod checkpoints;
+pub mod cleaner;
 pub mod disk;
 pub mod log;
 pub mod log_dirs;

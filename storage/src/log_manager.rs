@@ -6,6 +6,7 @@
 //! the passes are the broker's.
 
 mod claims;
+mod cleaning;
 mod deletion;
 mod directory;
 mod flusher;
@@ -27,8 +28,10 @@ use crate::disk::Disk;
 use crate::log::{Crash, FileCache, LogConfig, LogError, LogEvents, PartitionLog};
 use crate::log_dirs::{NodeIdentity, OpenError};
 
+pub use cleaning::{CleanerStatus, UncleanablePartition};
 pub use status::LogDirStatus;
 
+use cleaning::Cleaning;
 use deletion::Deletions;
 use directory::Directory;
 use flusher::Flusher;
@@ -76,6 +79,7 @@ pub struct LogManager {
     unrecovered: Mutex<VecDeque<FoundPartition>>,
     deletions: Deletions,
     flusher: Flusher,
+    cleaning: Cleaning,
     new_id: Mutex<NewId>,
 }
 
@@ -132,6 +136,7 @@ impl LogManager {
             found,
             deletions,
             flusher: Flusher::new(config.flush_threads),
+            cleaning: Cleaning::default(),
             new_id: Mutex::new(new_id),
             config,
         })

@@ -2,6 +2,7 @@
 //!
 //! Reads only, and only these paths. What is measured is for the components; they register with the registry.
 
+mod cleaner_collector;
 mod process_collector;
 
 use std::convert::Infallible;
@@ -22,6 +23,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tracing::{debug, warn};
 
+pub use self::cleaner_collector::CleanerCollector;
 pub use self::process_collector::ProcessCollector;
 
 /// Scrapers and probes at one time; others wait in the kernel.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use metadata::configs::ConfigValue;
 use protocol_compat::record_batch::batch::{Compression, TimestampType};
 use storage::log::LogConfig;
-use storage::log::config::{CleanupPolicy, TopicCompression};
+use storage::log::config::{CleanableRatio, CleanupPolicy, TopicCompression};
 
 /// Values by topic key.
 struct Values<'a>(&'a BTreeMap<&'static str, ConfigValue>);
@@ -71,6 +71,13 @@ pub(super) fn from_values(values: &BTreeMap<&'static str, ConfigValue>) -> LogCo
             compact: values.has("cleanup.policy", "compact"),
         },
         preallocate: values.flag("preallocate", kafka.preallocate),
+        min_cleanable_dirty_ratio: match values.0.get("min.cleanable.dirty.ratio") {
+            Some(ConfigValue::Double(ratio)) => CleanableRatio::new(*ratio),
+            _ => kafka.min_cleanable_dirty_ratio,
+        },
+        min_compaction_lag_ms: values.integer("min.compaction.lag.ms", kafka.min_compaction_lag_ms),
+        max_compaction_lag_ms: values.integer("max.compaction.lag.ms", kafka.max_compaction_lag_ms),
+        delete_retention_ms: values.integer("delete.retention.ms", kafka.delete_retention_ms),
         file_delete_delay_ms: values.integer("file.delete.delay.ms", kafka.file_delete_delay_ms),
     }
 }

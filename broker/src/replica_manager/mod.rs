@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use metadata::configs::{BrokerLayers, ConfigResource, topic_config_values};
+use metadata::configs::{BrokerLayers, ConfigResource, ConfigValue, parse_value, topic_config_values};
 use metadata::image::{MetadataImage, PartitionImage, TopicImage};
 use parking_lot::{Mutex, RwLock};
 use protocol_compat::{BrokerId, ErrorCode, LeaderEpoch, TopicId, TopicPartition};
@@ -202,13 +202,21 @@ impl ReplicaManager {
         }
     }
 
-    /// `producer.id.expiration.ms` in force, which can change while the node runs.
+    /// The value in force of a broker key that can change while the node runs; `None` for one that has none.
+    pub fn broker_key(&self, key: &str) -> Option<ConfigValue> {
+        let row = table::find(key)?;
+        let set = self.layers(&self.image()).broker_key(row.name);
+        let text = set.as_deref().or(row.default)?;
+        // Texts that are no value of the key were refused when they were set.
+        parse_value(key, row.key_type, text).ok()
+    }
+
+    /// `producer.id.expiration.ms` in force.
     pub fn producer_id_expiration_ms(&self) -> i64 {
-        let key = "producer.id.expiration.ms";
-        let set = self.layers(&self.image()).broker_key(key);
-        let text = set.as_deref().or_else(|| table::find(key)?.default);
-        // Texts that are no number were refused when they were set.
-        text.and_then(|text| text.parse().ok()).unwrap_or(i64::MAX)
+        match self.broker_key("producer.id.expiration.ms") {
+            Some(ConfigValue::Integer(value)) => value,
+            _ => i64::MAX,
+        }
     }
 
     /// Every partition that this node leads.

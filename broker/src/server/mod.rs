@@ -5,6 +5,7 @@
 //! readiness (`/readyz`) waits for the last of them, service does not.
 
 mod background;
+mod cleaning;
 mod connection_limits;
 mod error;
 mod led_partitions;
@@ -20,6 +21,7 @@ use metadata::group::offsets::deleted_topics;
 use metadata::image::{BrokerEndpoint, MetadataImage, VersionRange};
 use metadata::quorum::{QuorumConfig, WriterMode};
 use prometheus::Registry;
+use storage::cleaner::MapSecret;
 use storage::disk::Disk;
 use storage::log_dirs::NodeIdentity;
 use storage::log_manager::{LogManager, LogManagerConfig};
@@ -40,7 +42,7 @@ use crate::controller_server::ControllerServer;
 use crate::fetch_session::FetchSessionCache;
 use crate::group_coordinator::{GroupCoordinator, GroupCoordinatorConfig, LogOffsetsTopic, OpeningStore};
 use crate::handlers::Services;
-use crate::http::{HttpState, ProcessCollector};
+use crate::http::{CleanerCollector, HttpState, ProcessCollector};
 use crate::metadata_cache::MetadataCache;
 use crate::metadata_publisher::MetadataPublisher;
 use crate::network::{ConnectionLimits, ConnectionSettings, Network, NetworkMetrics, RequestBudget};
@@ -136,11 +138,19 @@ impl Server {
         let (shutdown, stopping) = watch::channel(false);
         let network = network(&config, services, connections, &registry, clock)?;
         registry.register(Box::new(ProcessCollector::new()?))?;
+        registry.register(Box::new(CleanerCollector::new(logs.clone(), clock)?))?;
         let http = HttpState::new(registry);
         let bound = ports.addresses();
         let mut serving = ports.serve(&network, &http, &stopping);
         serving.shrink_to_fit();
         let mut background = background::start(&config, &replicas, &http, clock);
+        let (high, low) = Uuid::new_v4().as_u64_pair();
+        background.push(cleaning::start(
+            &replicas,
+            MapSecret(high, low),
+            stopping.clone(),
+            clock,
+        ));
         background.extend(group_coordinator.start());
         opening_store.await.map_err(StartError::Task)??;
         Ok(Server {

@@ -68,7 +68,8 @@ impl Client {
 }
 
 impl Request {
-    fn new(api_key: ApiKey, version: i16, body: &impl Encodable) -> Request {
+    /// A request whose body has only fields of the version.
+    pub fn new(api_key: ApiKey, version: i16, body: &impl Encodable) -> Request {
         let mut bytes = BytesMut::new();
         body.encode(&mut bytes, version)
             .expect("because every field is one of this version");

@@ -14,19 +14,19 @@ pub const BATCH_HEADER_BYTES: usize = 61;
 /// Bytes in front of the checksummed part.
 pub const CHECKSUM_START: usize = 21;
 
-const BATCH_LENGTH_AT: usize = 8;
+pub(super) const BATCH_LENGTH_AT: usize = 8;
 const PARTITION_LEADER_EPOCH_AT: usize = 12;
 const MAGIC_AT: usize = 16;
 const CRC_AT: usize = 17;
-const ATTRIBUTES_AT: usize = 21;
+pub(super) const ATTRIBUTES_AT: usize = 21;
 const LOG_APPEND_TIME_BIT: i16 = 0x08;
 const LAST_OFFSET_DELTA_AT: usize = 23;
-const BASE_TIMESTAMP_AT: usize = 27;
-const MAX_TIMESTAMP_AT: usize = 35;
+pub(super) const BASE_TIMESTAMP_AT: usize = 27;
+pub(super) const MAX_TIMESTAMP_AT: usize = 35;
 const PRODUCER_ID_AT: usize = 43;
 const PRODUCER_EPOCH_AT: usize = 51;
 const BASE_SEQUENCE_AT: usize = 53;
-const RECORD_COUNT_AT: usize = 57;
+pub(super) const RECORD_COUNT_AT: usize = 57;
 
 /// Why bytes are not a whole, valid batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -260,6 +260,11 @@ impl<'a> RecordBatch<'a> {
     pub fn record_count(&self) -> i32 {
         i32::from_be_bytes(field(self.header, RECORD_COUNT_AT))
     }
+}
+
+/// The largest timestamp that a batch's header names, in ms since the epoch.
+pub fn max_timestamp_ms_of(header: &[u8; BATCH_HEADER_BYTES]) -> i64 {
+    i64::from_be_bytes(field(header, MAX_TIMESTAMP_AT))
 }
 
 fn array_at<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {

@@ -212,12 +212,12 @@ pub fn recompress(
 /// What a batch's length field can say of records.
 const MOST_RECORDS_BYTES: usize = i32::MAX as usize - BATCH_HEADER_BYTES;
 
-fn batch_length(records_bytes: usize) -> i32 {
+pub(super) fn batch_length(records_bytes: usize) -> i32 {
     length(BATCH_HEADER_BYTES - LOG_OVERHEAD_BYTES + records_bytes)
 }
 
 /// Writes the checksum of a finished batch into its header.
-fn seal(batch: &mut [u8]) {
+pub(super) fn seal(batch: &mut [u8]) {
     let checksum = crc32c::crc32c(&batch[CHECKSUM_START..]);
     batch[17..21].copy_from_slice(&checksum.to_be_bytes());
 }
@@ -274,6 +274,6 @@ fn put_sized(out: &mut Vec<u8>, bytes: Option<&[u8]>) {
     }
 }
 
-fn length(bytes: usize) -> i32 {
+pub(super) fn length(bytes: usize) -> i32 {
     i32::try_from(bytes).expect("callers keep a batch below 2 GiB")
 }

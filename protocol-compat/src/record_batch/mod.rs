@@ -2,12 +2,13 @@
 //!
 //! On the hot path a batch is a view over bytes ([`batch`]); its records are walked ([`record`]) and its codec opened
 //! ([`compression`]) only where Kafka's rules need it. [`builder`] makes batches of our own, [`control`] knows the
-//! records that only brokers write.
+//! records that only brokers write, [`filter`] leaves records out.
 
 pub mod batch;
 pub mod builder;
 pub mod compression;
 pub mod control;
+pub mod filter;
 pub mod record;
 mod varint;
 

@@ -54,6 +54,8 @@ pub struct RecordView<'a> {
     pub value: Option<&'a [u8]>,
     /// In the producer's order, repeated keys included.
     pub headers: RecordHeaders<'a>,
+    /// Key, value and headers as they stand, lengths included: everything behind the offset.
+    pub tail: &'a [u8],
     /// All bytes of the record, its length prefix included.
     pub size_bytes: usize,
 }
@@ -165,6 +167,7 @@ impl<'a> RecordIter<'a> {
         body = after_attributes;
         let timestamp_delta = take_varlong(&mut body).ok_or("timestamp")?;
         let offset_delta = take_varint(&mut body).ok_or("offset")?;
+        let tail = body;
         let key = take_sized(&mut body).ok_or("key")?;
         let value = take_sized(&mut body).ok_or("value")?;
         Ok(RecordView {
@@ -183,6 +186,7 @@ impl<'a> RecordIter<'a> {
             key,
             value,
             headers: checked_headers(body)?,
+            tail,
             size_bytes,
         })
     }

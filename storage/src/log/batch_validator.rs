@@ -83,7 +83,7 @@ impl Validated {
 
 /// What a control batch says, if it is a transaction marker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct TransactionMarker {
+pub(crate) struct TransactionMarker {
     pub coordinator_epoch: i32,
     pub is_aborted: bool,
 }
@@ -231,7 +231,7 @@ fn check_and_rewrite(batch: ValidBatch, config: &LogConfig, now_ms: i64) -> Resu
 }
 
 /// Reads a control batch; `None` for other batches and for other control records.
-pub(super) fn transaction_marker(batch: &RecordBatch<'_>) -> Option<TransactionMarker> {
+pub(crate) fn transaction_marker(batch: &RecordBatch<'_>) -> Option<TransactionMarker> {
     if !batch.is_control() || batch.compression() != Some(Compression::None) {
         return None;
     }

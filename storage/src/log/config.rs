@@ -20,6 +20,23 @@ pub enum TopicCompression {
     Codec(Compression, i32),
 }
 
+/// `min.cleanable.dirty.ratio`, from 0 to 1, in millionths: settings are compared as a whole, and floats are not equal to
+/// themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CleanableRatio(u32);
+
+impl CleanableRatio {
+    /// A ratio between 0 and 1; what lies outside becomes the nearest of them.
+    pub fn new(ratio: f64) -> CleanableRatio {
+        CleanableRatio((ratio.clamp(0.0, 1.0) * 1e6).round() as u32)
+    }
+
+    /// From 0 to 1.
+    pub fn get(self) -> f64 {
+        f64::from(self.0) / 1e6
+    }
+}
+
 /// Settings of a log. Names are Kafka's keys with dots as underscores; units stand last in the name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogConfig {
@@ -55,6 +72,14 @@ pub struct LogConfig {
     pub cleanup_policy: CleanupPolicy,
     /// `preallocate`: a new segment file has `segment_bytes` at once and is cut to its real size when it is rolled or closed.
     pub preallocate: bool,
+    /// `min.cleanable.dirty.ratio`: a log is compacted when more of it than this part is dirty.
+    pub min_cleanable_dirty_ratio: CleanableRatio,
+    /// `min.compaction.lag.ms`: how long a record is left as it is.
+    pub min_compaction_lag_ms: i64,
+    /// `max.compaction.lag.ms`: after how long a record is compacted, however little is dirty; `i64::MAX` for never.
+    pub max_compaction_lag_ms: i64,
+    /// `delete.retention.ms`: how long a tombstone stays after the first compaction that met it.
+    pub delete_retention_ms: i64,
     /// `file.delete.delay.ms`: how long a removed file stays on disk under its `.deleted` name.
     pub file_delete_delay_ms: i64,
 }
@@ -82,6 +107,10 @@ impl Default for LogConfig {
                 compact: false,
             },
             preallocate: false,
+            min_cleanable_dirty_ratio: CleanableRatio::new(0.5),
+            min_compaction_lag_ms: 0,
+            max_compaction_lag_ms: i64::MAX,
+            delete_retention_ms: 24 * 3_600_000,
             file_delete_delay_ms: 60_000,
         }
     }

@@ -27,8 +27,9 @@ pub mod producer_state;
 mod read;
 mod record_validator;
 mod recovery;
+mod replace;
 mod retention;
-mod scan;
+pub(crate) mod scan;
 pub mod segment;
 mod tail;
 #[cfg(test)]
@@ -50,6 +51,7 @@ use protocol_compat::{TopicId, TopicPartition};
 
 pub use append::AppendInfo;
 pub use batch_validator::AppendOrigin;
+pub(crate) use batch_validator::transaction_marker;
 pub use config::LogConfig;
 pub use error::{AppendError, LogError, ReadError, RecordProblem};
 pub use file_cache::FileCache;

@@ -34,7 +34,7 @@ impl PartitionLog {
             if doomed == 0 {
                 return Ok(DeletedFiles::default());
             }
-            self.delete_first_segments(doomed, now_ms)
+            self.delete_first_segments(doomed, &config, now_ms)
         })
     }
 
@@ -67,12 +67,19 @@ impl PartitionLog {
         count
     }
 
-    fn delete_first_segments(&self, count: usize, now_ms: i64) -> Result<DeletedFiles, LogError> {
+    fn delete_first_segments(
+        &self,
+        count: usize,
+        config: &LogConfig,
+        now_ms: i64,
+    ) -> Result<DeletedFiles, LogError> {
         if count == self.segments.load().len() {
             // A log always has a segment to append to.
             self.roll(now_ms)?;
         }
         let _writer = self.writer.lock();
+        // Compaction may have put one segment in the place of several since they were counted.
+        let count = self.count_deletable(config, now_ms);
         let segments = self.segments.load_full();
         let (doomed, kept) = segments.split_at(count.min(segments.len().saturating_sub(1)));
         let Some(new_start) = kept.first().map(|segment| segment.base_offset) else {

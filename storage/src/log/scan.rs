@@ -24,6 +24,7 @@ pub struct Scan<'a> {
     buffer: Vec<u8>,
     /// Where the buffer's first byte stands in the file.
     buffer_start: u64,
+    piece_bytes: usize,
 }
 
 /// How a walk's next step ended.
@@ -46,7 +47,15 @@ impl<'a> Scan<'a> {
             end,
             buffer: Vec::new(),
             buffer_start: position,
+            piece_bytes: PIECE_BYTES,
         }
+    }
+
+    /// Reads so many bytes at a time; larger batches are read whole all the same.
+    #[must_use]
+    pub fn piece_bytes(mut self, bytes: usize) -> Scan<'a> {
+        self.piece_bytes = bytes;
+        self
     }
 
     /// The next batch. Its checksum is looked at if `verify` says so.
@@ -113,7 +122,7 @@ impl<'a> Scan<'a> {
         self.buffer.drain(..consumed);
         self.buffer_start = self.position;
         let left = usize::try_from(self.end.saturating_sub(self.position)).unwrap_or(usize::MAX);
-        let wanted = count.max(PIECE_BYTES).min(left);
+        let wanted = count.max(self.piece_bytes).min(left);
         self.buffer.resize(wanted, 0);
         let from = self.position.saturating_add(ahead as u64);
         let target = self.buffer.get_mut(ahead..).unwrap_or_default();

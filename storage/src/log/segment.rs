@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use super::file_cache::{CachedFile, FileCache};
 use super::index_file::{IndexFile, offset_entry, read_offset_entry, read_time_entry, time_entry};
-use super::transaction_index::TransactionIndex;
+use super::transaction_index::{AbortedTransaction, TransactionIndex};
 
 /// Kafka's "no timestamp".
 pub const NO_TIMESTAMP: i64 = -1;
@@ -58,6 +58,22 @@ impl Segment {
         let offset_index = IndexFile::new(dir.join(file_name(base_offset, "index")));
         let time_index = IndexFile::new(dir.join(file_name(base_offset, "timeindex")));
         Segment::with_indexes(dir, base_offset, created_ms, offset_index, time_index)
+    }
+
+    /// A new, empty segment whose files get `suffix` behind their names, so that no start takes them for a segment's.
+    pub fn with_suffix(dir: &Path, base_offset: i64, created_ms: i64, suffix: &str) -> Segment {
+        let path = |extension| dir.join(file_name(base_offset, extension) + suffix);
+        Segment {
+            log: CachedFile::new(path("log")),
+            transaction_index: TransactionIndex::new(path("txnindex")),
+            ..Segment::with_indexes(
+                dir,
+                base_offset,
+                created_ms,
+                IndexFile::new(path("index")),
+                IndexFile::new(path("timeindex")),
+            )
+        }
     }
 
     /// A segment with indexes that exist.
@@ -239,6 +255,25 @@ impl Segment {
             .filter(|relative| i32::try_from(*relative).is_ok())
     }
 
+    /// The aborted transactions whose markers stand here, in the order of the markers.
+    pub(crate) fn aborted_transactions(&self) -> Vec<AbortedTransaction> {
+        let mut found = Vec::new();
+        self.transaction_index.collect(i64::MIN, i64::MAX, &mut found);
+        found
+    }
+
+    /// Writes which aborted transactions have their markers here.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub(crate) fn set_aborted_transactions(
+        &self,
+        cache: &FileCache,
+        aborted: Vec<AbortedTransaction>,
+    ) -> io::Result<()> {
+        self.transaction_index.replace(cache, aborted)
+    }
+
     /// The files of the segment. That of aborted transactions need not exist.
     pub fn files(&self) -> [&Arc<CachedFile>; 4] {
         [
@@ -256,6 +291,23 @@ impl Segment {
                 file.moved_to(dir.join(name));
             }
         }
+    }
+
+    /// Changes the suffix of the files' names, the file of batches last: it is what a start looks for.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn change_suffix(&self, cache: &FileCache, from: &str, to: &str) -> io::Result<()> {
+        for file in self.files().into_iter().rev() {
+            let path = file.path();
+            let name = path.to_string_lossy();
+            if let Some(stem) = name.strip_suffix(from)
+                && cache.disk().exists(&path)?
+            {
+                file.rename(cache.disk(), Path::new(&format!("{stem}{to}")))?;
+            }
+        }
+        Ok(())
     }
 
     /// Renames the files so that no start takes them for a segment; they leave the disk later.

@@ -11,11 +11,12 @@ use protocol_compat::TopicPartition;
 use crate::checkpoints::{self, CheckpointError, OffsetCheckpoint, Offsets};
 use crate::disk::Disk;
 
-/// All three checkpoints of a directory.
-pub(super) const KINDS: [OffsetCheckpoint; 3] = [
+/// All checkpoints of a directory.
+pub(super) const KINDS: [OffsetCheckpoint; 4] = [
     OffsetCheckpoint::RecoveryPoint,
     OffsetCheckpoint::HighWatermark,
     OffsetCheckpoint::LogStart,
+    OffsetCheckpoint::CleanerOffset,
 ];
 
 /// Offsets by checkpoint, in the order of [`KINDS`].
@@ -24,11 +25,13 @@ pub(super) struct Claims {
     pub recovery_points: Offsets,
     pub high_watermarks: Offsets,
     pub log_starts: Offsets,
+    pub cleaner_offsets: Offsets,
 }
 
 impl Claims {
-    /// Reads all three. One that is malformed is told of and counts as empty (rule S7), as in Kafka: recovery reads more,
-    /// a leader finds its high watermark again, and a log begins with its first segment.
+    /// Reads all. One that is malformed is told of and counts as empty (rule S7), as in Kafka: recovery reads more,
+    /// a leader finds its high watermark again, a log begins with its first
+    /// segment, and is cleaned from there.
     pub fn read(disk: &Disk, dir: &Path) -> io::Result<Claims> {
         let mut claims = Claims::default();
         for kind in KINDS {
@@ -49,6 +52,7 @@ impl Claims {
             OffsetCheckpoint::RecoveryPoint => &self.recovery_points,
             OffsetCheckpoint::HighWatermark => &self.high_watermarks,
             OffsetCheckpoint::LogStart => &self.log_starts,
+            OffsetCheckpoint::CleanerOffset => &self.cleaner_offsets,
         }
     }
 
@@ -57,6 +61,7 @@ impl Claims {
             OffsetCheckpoint::RecoveryPoint => &mut self.recovery_points,
             OffsetCheckpoint::HighWatermark => &mut self.high_watermarks,
             OffsetCheckpoint::LogStart => &mut self.log_starts,
+            OffsetCheckpoint::CleanerOffset => &mut self.cleaner_offsets,
         }
     }
 

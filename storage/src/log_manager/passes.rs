@@ -76,7 +76,12 @@ impl LogManager {
             return Err(LogError::Offline(partition.to_string()));
         };
         slot.directory().update_claims(|claims| {
-            for offsets in [&mut claims.recovery_points, &mut claims.high_watermarks] {
+            for kind in [
+                OffsetCheckpoint::RecoveryPoint,
+                OffsetCheckpoint::HighWatermark,
+                OffsetCheckpoint::CleanerOffset,
+            ] {
+                let offsets = claims.offsets_mut(kind);
                 if let Some(claim) = offsets.get_mut(partition) {
                     *claim = offset.min(*claim);
                 }
@@ -110,6 +115,7 @@ impl LogManager {
     /// Closes all logs and leaves the marker in each directory where nothing is left to recover. Nobody appends any
     /// more.
     pub fn shutdown_cleanly(&self, broker_epoch: i64) {
+        self.stop_cleaning();
         self.flusher.close();
         for dir in self.dirs.iter().filter(|dir| dir.failure().is_none()) {
             if let Err(error) = self.close_directory(dir, broker_epoch) {
@@ -130,7 +136,7 @@ impl LogManager {
         Ok(dir.mark_clean_shutdown(broker_epoch)?)
     }
 
-    fn checkpoint(&self, dir: &Arc<Directory>, kinds: &[OffsetCheckpoint]) -> std::io::Result<()> {
+    pub(super) fn checkpoint(&self, dir: &Arc<Directory>, kinds: &[OffsetCheckpoint]) -> std::io::Result<()> {
         if !self.has_unopened(dir) {
             dir.all_recovered()?;
         }
@@ -171,7 +177,7 @@ impl LogManager {
             .collect()
     }
 
-    fn working_logs(&self) -> Vec<(TopicPartition, Arc<PartitionLog>)> {
+    pub(super) fn working_logs(&self) -> Vec<(TopicPartition, Arc<PartitionLog>)> {
         let slots = self.slots.read();
         let open = slots
             .iter()
@@ -187,5 +193,7 @@ fn claimed(log: &PartitionLog, kind: OffsetCheckpoint) -> Option<i64> {
         _ if log.is_failed() => None,
         OffsetCheckpoint::HighWatermark => Some(log.high_watermark()),
         OffsetCheckpoint::LogStart => Some(log.log_start_offset()),
+        // Written by the cleaner itself.
+        OffsetCheckpoint::CleanerOffset => None,
     }
 }

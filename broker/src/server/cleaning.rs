@@ -1,0 +1,158 @@
+//! The cleaner threads: how many, how fast, and how often they look (`log.cleaner.*`).
+//!
+//! The keys are read anew before each round, so that a change takes effect without a restart. Which log is cleaned, and what
+//! cleaning means, is storage's.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use metadata::configs::ConfigValue;
+use storage::cleaner::{CleanerSettings, MapSecret, Pace};
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+use tracing::warn;
+
+use crate::clock::Clock;
+use crate::replica_manager::ReplicaManager;
+
+/// Keys of the cleaner, as they are in force.
+#[derive(Clone, Copy, Debug)]
+struct CleanerKeys {
+    enable: bool,
+    threads: u32,
+    dedupe_buffer_bytes: u64,
+    load_factor: f64,
+    io_buffer_bytes: usize,
+    max_bytes_per_second: f64,
+    backoff: Duration,
+}
+
+impl CleanerKeys {
+    fn in_force(replicas: &ReplicaManager) -> CleanerKeys {
+        let whole = |key| match replicas.broker_key(key) {
+            Some(ConfigValue::Integer(value)) => u64::try_from(value).unwrap_or(0),
+            _ => 0,
+        };
+        let real = |key| match replicas.broker_key(key) {
+            Some(ConfigValue::Double(value)) => value,
+            _ => f64::MAX,
+        };
+        CleanerKeys {
+            enable: !matches!(
+                replicas.broker_key("log.cleaner.enable"),
+                Some(ConfigValue::Boolean(false))
+            ),
+            threads: u32::try_from(whole("log.cleaner.threads")).unwrap_or(u32::MAX),
+            dedupe_buffer_bytes: whole("log.cleaner.dedupe.buffer.size"),
+            load_factor: real("log.cleaner.io.buffer.load.factor"),
+            io_buffer_bytes: usize::try_from(whole("log.cleaner.io.buffer.size")).unwrap_or(usize::MAX),
+            max_bytes_per_second: real("log.cleaner.io.max.bytes.per.second"),
+            backoff: Duration::from_millis(whole("log.cleaner.backoff.ms")),
+        }
+    }
+
+    /// The share of one thread.
+    fn settings(&self, secret: MapSecret) -> CleanerSettings {
+        let threads = self.threads.max(1);
+        CleanerSettings {
+            map_bytes: self.dedupe_buffer_bytes / u64::from(threads),
+            load_factor: self.load_factor,
+            // One to read and one to write.
+            io_buffer_bytes: self.io_buffer_bytes / usize::try_from(threads).unwrap_or(1) / 2,
+            secret,
+        }
+    }
+}
+
+/// Starts the cleaners. They end with `stopping`.
+pub(super) fn start(
+    replicas: &Arc<ReplicaManager>,
+    secret: MapSecret,
+    stopping: watch::Receiver<bool>,
+    clock: Clock,
+) -> JoinHandle<()> {
+    let replicas = replicas.clone();
+    tokio::spawn(async move {
+        loop {
+            let keys = CleanerKeys::in_force(&replicas);
+            tokio::time::sleep(keys.backoff).await;
+            let keys = CleanerKeys::in_force(&replicas);
+            if keys.enable && !round(&replicas, keys, secret, &stopping, clock).await {
+                return;
+            }
+        }
+    })
+}
+
+/// Cleans until nothing is due. `false` where it cannot go on.
+async fn round(
+    replicas: &Arc<ReplicaManager>,
+    keys: CleanerKeys,
+    secret: MapSecret,
+    stopping: &watch::Receiver<bool>,
+    clock: Clock,
+) -> bool {
+    let mut threads = JoinSet::new();
+    for _ in 0..keys.threads {
+        let (logs, stopping) = (replicas.logs().clone(), stopping.clone());
+        threads.spawn_blocking(move || {
+            let mut pace = Throttle {
+                bytes_per_second: keys.max_bytes_per_second / f64::from(keys.threads),
+                clock,
+                begun: clock.monotonic(),
+                moved_bytes: 0.0,
+                stopping,
+                runtime: Handle::current(),
+            };
+            while logs
+                .clean_next(&keys.settings(secret), clock.wall_ms(), &mut pace)
+                .is_some()
+            {}
+        });
+    }
+    while let Some(ended) = threads.join_next().await {
+        if let Err(cause) = ended {
+            warn!(%cause, "a cleaner was cut short");
+            return false;
+        }
+    }
+    true
+}
+
+/// Keeps a cleaner below its share of `log.cleaner.io.max.bytes.per.second`.
+struct Throttle {
+    bytes_per_second: f64,
+    clock: Clock,
+    begun: Duration,
+    moved_bytes: f64,
+    stopping: watch::Receiver<bool>,
+    runtime: Handle,
+}
+
+impl Throttle {
+    /// How long to wait until what was moved is no more than the rate allows.
+    fn ahead(&self) -> Option<Duration> {
+        let due = Duration::try_from_secs_f64(self.moved_bytes / self.bytes_per_second).ok()?;
+        due.checked_sub(self.clock.monotonic().saturating_sub(self.begun))
+            .filter(|ahead| !ahead.is_zero())
+    }
+}
+
+impl Pace for Throttle {
+    fn moved(&mut self, bytes: u64) -> bool {
+        if *self.stopping.borrow() {
+            return false;
+        }
+        self.moved_bytes += bytes as f64;
+        let Some(ahead) = self.ahead() else { return true };
+        let stopping = &mut self.stopping;
+        self.runtime.block_on(async {
+            tokio::select! {
+                () = tokio::time::sleep(ahead) => true,
+                // Whoever sends is gone when the node is.
+                _ = stopping.changed() => false,
+            }
+        })
+    }
+}
