@@ -1,12 +1,16 @@
 //! All partition logs of a node: found at start, opened when first asked for, looked after, deleted, closed.
 //!
-//! A start reads directories and checkpoints only; each log is recovered when it is first touched or when its turn comes
-//! (`recover_next`), so that the node listens before the last log is read. What a checkpoint says never exceeds what a
+//! A start reads directories and checkpoints only; after a crash each log is recovered when it is first touched or when its
+//! turn comes (`recover`), so that the node listens before the last log is read. A log that nobody uses is not open
+//! (`closed`). What a checkpoint says never exceeds what a
 //! log holds (rule S10). A failure in a directory takes all of its logs offline (rules S1, S2). Periods and threads for
 //! the passes are the broker's.
 
 mod claims;
 mod cleaning;
+mod closed;
+#[cfg(test)]
+mod closed_tests;
 mod deletion;
 mod directory;
 mod flusher;
@@ -29,13 +33,14 @@ use crate::log::{Crash, FileCache, LogConfig, LogError, LogEvents, PartitionLog}
 use crate::log_dirs::{NodeIdentity, OpenError};
 
 pub use cleaning::{CleanerStatus, UncleanablePartition};
+pub use closed::LogOwner;
 pub use status::LogDirStatus;
 
 use cleaning::Cleaning;
 use deletion::Deletions;
 use directory::Directory;
 use flusher::Flusher;
-use opening::Slot;
+use opening::{Opening, Slot};
 
 /// Settings of the manager.
 #[derive(Clone, Debug)]
@@ -53,17 +58,6 @@ pub struct LogManagerConfig {
     pub reserve_bytes: u64,
 }
 
-/// A partition that stood on the disk at start.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FoundPartition {
-    /// Whose log it is, by the directory's name.
-    pub topic_partition: TopicPartition,
-    /// The topic's id, if the directory has one.
-    pub topic_id: Option<TopicId>,
-    /// The log directory's id.
-    pub directory_id: Uuid,
-}
-
 /// Gives new ids; the caller's source of randomness.
 pub type NewId = Box<dyn FnMut() -> Uuid + Send>;
 
@@ -75,8 +69,8 @@ pub struct LogManager {
     dirs: Vec<Arc<Directory>>,
     files: Arc<FileCache>,
     slots: RwLock<BTreeMap<TopicPartition, Arc<Slot>>>,
-    found: Vec<FoundPartition>,
-    unrecovered: Mutex<VecDeque<FoundPartition>>,
+    /// Left by a crash, in the order in which they are recovered.
+    unrecovered: Mutex<VecDeque<TopicPartition>>,
     deletions: Deletions,
     flusher: Flusher,
     cleaning: Cleaning,
@@ -103,13 +97,13 @@ impl LogManager {
         let taken = crate::log_dirs::open(disk, dirs, &config.identity, &mut new_id)?;
         let mut opened = Vec::new();
         let mut slots = BTreeMap::new();
-        let mut found = Vec::new();
+        let mut unrecovered = VecDeque::new();
         let deletions = Deletions::default();
         for dir in taken.dirs {
             let (directory, content) = Directory::load(disk, dir, config.boot_id.as_deref());
             let directory = Arc::new(directory);
-            for (topic_partition, topic_id) in content.partitions {
-                let slot = Arc::new(Slot::new(directory.clone()));
+            for topic_partition in content.partitions {
+                let slot = Arc::new(Slot::found(directory.clone()));
                 if let Some(other) = slots.insert(topic_partition.clone(), slot) {
                     return Err(OpenError::PartitionTwice {
                         partition: topic_partition,
@@ -117,11 +111,9 @@ impl LogManager {
                         second: directory.path().to_owned(),
                     });
                 }
-                found.push(FoundPartition {
-                    topic_partition,
-                    topic_id,
-                    directory_id: directory.id(),
-                });
+                if directory.crash().is_some() {
+                    unrecovered.push_back(topic_partition);
+                }
             }
             deletions.add(content.deleted, i64::MIN);
             opened.push(directory);
@@ -132,8 +124,7 @@ impl LogManager {
             dirs: opened,
             files: FileCache::new(disk.clone(), config.max_open_files),
             slots: RwLock::new(slots),
-            unrecovered: Mutex::new(found.iter().cloned().collect()),
-            found,
+            unrecovered: Mutex::new(unrecovered),
             deletions,
             flusher: Flusher::new(config.flush_threads),
             cleaning: Cleaning::default(),
@@ -159,6 +150,14 @@ impl LogManager {
             .filter(|dir| dir.failure().is_none())
             .map(|dir| dir.id())
             .collect()
+    }
+
+    /// The id of a log directory.
+    pub fn directory_id(&self, path: &Path) -> Option<Uuid> {
+        self.dirs
+            .iter()
+            .find(|dir| dir.path() == path)
+            .map(|dir| dir.id())
     }
 
     /// The log directory that holds `__cluster_metadata-0`: the first one configured.
@@ -187,9 +186,9 @@ impl LogManager {
         &self.files
     }
 
-    /// The partitions that stood on the disk at start, recovered or not.
-    pub fn found(&self) -> &[FoundPartition] {
-        &self.found
+    /// The partitions that have a place here: those found at start, and those opened since.
+    pub fn partitions(&self) -> Vec<TopicPartition> {
+        self.slots.read().keys().cloned().collect()
     }
 
     /// A partition's log if it is open.
@@ -210,29 +209,24 @@ impl LogManager {
         events: Option<Arc<dyn LogEvents>>,
         now_ms: i64,
     ) -> Result<Arc<PartitionLog>, LogError> {
-        let slot = self.slot(partition)?;
-        let topic_id = (!topic_id.is_nil()).then_some(topic_id);
-        slot.open(self, partition, topic_id, config, events, now_ms)
+        let opening = Opening {
+            partition,
+            topic_id: (!topic_id.is_nil()).then_some(topic_id),
+            config,
+            now_ms,
+        };
+        self.slot(partition)?.open(self, opening, events)
     }
 
-    /// Opens the next partition that was found at start and not touched yet; false when none is left. `settings` gives
-    /// a partition's configuration, `None` to leave it alone (its topic is gone). Several threads may call it at once.
-    ///
-    /// # Errors
-    /// That of the partition, which a later [`LogManager::get_or_open`] meets again; the others are not concerned.
-    pub fn recover_next(
-        &self,
-        settings: &dyn Fn(&FoundPartition) -> Option<Arc<LogConfig>>,
-        now_ms: i64,
-    ) -> Result<bool, LogError> {
-        let Some(next) = self.unrecovered.lock().pop_front() else {
-            return Ok(false);
-        };
-        let slot = self.slots.read().get(&next.topic_partition).cloned();
-        if let (Some(slot), Some(config)) = (slot, settings(&next)) {
-            slot.open(self, &next.topic_partition, next.topic_id, config, None, now_ms)?;
+    /// Puts the configurations that `change` gives in force in the open logs.
+    pub fn update_configs(&self, change: impl Fn(&TopicPartition) -> Option<Arc<LogConfig>>) {
+        for (partition, slot) in self.slots.read().iter() {
+            if let Some(log) = slot.log()
+                && let Some(config) = change(partition)
+            {
+                log.update_config(config);
+            }
         }
-        Ok(true)
     }
 
     /// Syncs the log by one of the flush threads, which tells the log's events; for acknowledgements that wait for it

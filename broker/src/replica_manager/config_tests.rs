@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use metadata::configs::ConfigResource;
 use metadata::image::{MetadataImage, PartitionImage, TopicImage};
-use protocol_compat::{BrokerId, ErrorCode, TopicId};
+use protocol_compat::{BrokerId, ErrorCode, TopicId, TopicPartition};
 use storage::disk::{Disk, SimDisk};
 use storage::log_dirs::NodeIdentity;
-use storage::log_manager::{LogManager, LogManagerConfig};
+use storage::log_manager::{LogManager, LogManagerConfig, LogOwner};
 use uuid::Uuid;
 
 use super::ReplicaManager;
@@ -123,6 +123,16 @@ fn a_broker_s_default_reaches_every_topic_that_does_not_set_the_key() {
             .zip(&after)
             .all(|(before, after)| Arc::ptr_eq(before, after))
     );
+}
+
+#[test]
+fn a_change_reaches_a_log_that_is_open_though_its_partition_is_not() {
+    let node = Node::start();
+    let place = TopicPartition::new("orders", 0);
+    let (id, config) = node.replicas.settings(&place).expect("led by this node");
+    let log = node.replicas.logs().get_or_open(&place, id, config, None, 0);
+    node.set(&ConfigResource::topic("orders"), "retention.ms", Some("5"));
+    assert_eq!(log.expect("an empty log").config().retention_ms, 5);
 }
 
 #[test]

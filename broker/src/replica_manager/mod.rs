@@ -12,6 +12,7 @@ mod partition;
 mod partition_tests;
 mod purgatory;
 mod read;
+mod recovery;
 mod topic_configs;
 
 use std::collections::{BTreeMap, HashMap};
@@ -219,18 +220,6 @@ impl ReplicaManager {
         }
     }
 
-    /// Every partition that this node leads.
-    pub fn led(&self, image: &MetadataImage) -> Vec<(Arc<str>, i32)> {
-        let mut led = Vec::new();
-        for topic in image.topics.iter() {
-            let mine = topic
-                .partitions()
-                .filter(|(_, partition)| partition.leader == self.node_id);
-            led.extend(mine.map(|(index, _)| (topic.name.clone(), index)));
-        }
-        led
-    }
-
     /// The partitions that are open.
     pub fn open_partitions(&self) -> Vec<Arc<Partition>> {
         self.open.read().values().cloned().collect()
@@ -276,6 +265,15 @@ impl ReplicaManager {
         }
         self.delete_unopened(before, now);
         let changed = self.configs.forget_changed(self.node_id, before, now);
+        if changed.is_empty() {
+            return;
+        }
+        // Some logs are open although nobody uses their partition.
+        self.logs.update_configs(|partition| {
+            let topic = &partition.topic;
+            let is_there = changed.concerns(topic) && now.topics.by_name(topic).is_some();
+            is_there.then(|| self.log_config(topic))
+        });
         for partition in self.open_partitions() {
             let topic = &partition.topic_partition().topic;
             if changed.concerns(topic) {

@@ -43,6 +43,11 @@ impl ChangedTopics {
         ChangedTopics::Named(named)
     }
 
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        matches!(self, ChangedTopics::Named(topics) if topics.is_empty())
+    }
+
     /// Whether the topic is one of them.
     pub fn concerns(&self, topic: &str) -> bool {
         match self {

@@ -4,7 +4,6 @@
 //! pass does is the log manager's.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use storage::checkpoints::OffsetCheckpoint;
@@ -35,11 +34,11 @@ pub(super) fn start(
             logs.checkpoint_pass(&[kind]);
         })
     };
-    let producers_of = replicas.clone();
+    let (producers_of, owner) = (replicas.clone(), replicas.clone());
     vec![
         tokio::spawn(recover(threads, replicas.clone(), http.clone())),
         every(Duration::from_millis(passes.retention_ms), logs, move |logs| {
-            let segments = logs.retention_pass(clock.wall_ms());
+            let segments = logs.retention_pass(&*owner, clock.wall_ms());
             debug!(segments, "retention pass");
         }),
         every(
@@ -93,26 +92,13 @@ fn every(
     })
 }
 
-/// Opens every partition that this node leads, a few at a time, and then reports the node ready.
+/// Recovers what a crash left, a few partitions at a time, and then reports the node ready.
 async fn recover(threads: usize, replicas: Arc<ReplicaManager>, http: Arc<HttpState>) {
-    let led = Arc::new(replicas.led(&replicas.image()));
-    let next = Arc::new(AtomicUsize::new(0));
-    let open_the_rest = |_| {
-        let (replicas, led, next) = (replicas.clone(), led.clone(), next.clone());
-        tokio::task::spawn_blocking(move || {
-            while let Some((topic, index)) = led.get(next.fetch_add(1, Ordering::Relaxed)) {
-                if let Err(error) = replicas.partition(topic, *index) {
-                    warn!(
-                        topic = &**topic,
-                        partition = index,
-                        error = error.name(),
-                        "a partition is not available"
-                    );
-                }
-            }
-        })
+    let recover_the_rest = |_| {
+        let replicas = replicas.clone();
+        tokio::task::spawn_blocking(move || while replicas.recover_next() {})
     };
-    let workers: Vec<JoinHandle<()>> = (0..threads.max(1)).map(open_the_rest).collect();
+    let workers: Vec<JoinHandle<()>> = (0..threads.max(1)).map(recover_the_rest).collect();
     for worker in workers {
         if let Err(cause) = worker.await {
             warn!(%cause, "recovery was cut short");
@@ -120,4 +106,7 @@ async fn recover(threads: usize, replicas: Arc<ReplicaManager>, http: Arc<HttpSt
         }
     }
     http.set_ready(true);
+    if let Err(cause) = tokio::task::spawn_blocking(move || replicas.open_compacted()).await {
+        warn!(%cause, "compacted logs were not opened");
+    }
 }

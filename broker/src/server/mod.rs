@@ -261,11 +261,7 @@ fn boot_id() -> Option<String> {
 }
 
 fn metadata_directory_id(config: &NodeConfig, logs: &LogManager) -> Uuid {
-    let dirs = logs.dirs();
-    dirs.iter()
-        .find(|dir| dir.path == config.metadata_log_dir)
-        .map(|dir| dir.id)
-        .unwrap_or_default()
+    logs.directory_id(&config.metadata_log_dir).unwrap_or_default()
 }
 
 async fn start_controller(

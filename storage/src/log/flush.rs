@@ -146,6 +146,27 @@ impl PartitionLog {
         Ok(())
     }
 
+    /// Leaves the files so that this process can open the log again without recovery. Nothing becomes durable by it.
+    ///
+    /// # Errors
+    /// [`LogError`]; the log is offline then.
+    pub fn park(&self) -> Result<(), LogError> {
+        self.guarded(|| {
+            let mut writer = self.writer.lock();
+            self.write_queue(&mut writer);
+            self.require_online()?;
+            if let Some(segment) = self.active_segment()
+                && writer.is_created
+            {
+                segment.append_time_entry(&self.files)?;
+                segment.trim(&self.files)?;
+                segment.offset_index.write_out(&self.files)?;
+                segment.time_index.write_out(&self.files)?;
+            }
+            Ok(())
+        })
+    }
+
     /// Ends the log's life in this process: indexes written, everything durable, and a producer snapshot at the end, so that
     /// the next open reads nothing of the log. A log without a file stays without one.
     ///

@@ -16,6 +16,9 @@ use crate::disk::OpenMode;
 /// Entries that may wait in memory before they are written.
 const UNWRITTEN_ENTRIES: usize = 64;
 
+/// Bytes of a time index entry.
+pub const TIME_ENTRY_BYTES: usize = 12;
+
 /// An index of `N`-byte entries in ascending order.
 #[derive(Debug)]
 pub struct IndexFile<const N: usize> {

@@ -58,16 +58,3 @@ pub(super) fn check(disk: &Disk, dir: &Path, expected: Option<TopicId>) -> Resul
         None => Ok(disk.replace(&path, encode(expected).as_bytes())?),
     }
 }
-
-/// The topic id that a partition's directory names, if it names one.
-///
-/// # Errors
-/// The file system's.
-pub fn read_topic_id(disk: &Disk, dir: &Path) -> std::io::Result<Option<TopicId>> {
-    let path = dir.join(FILE_NAME);
-    if !disk.exists(&path)? {
-        return Ok(None);
-    }
-    let content = disk.read(&path, LIMIT_BYTES)?;
-    Ok(std::str::from_utf8(&content).ok().and_then(decode))
-}

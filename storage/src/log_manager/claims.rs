@@ -3,6 +3,7 @@
 //! For an open log its own state counts; the rest is carried over from file to file, so that a partition that nobody
 //! touched keeps its recovery point, high watermark and first offset.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 
@@ -65,8 +66,15 @@ impl Claims {
         }
     }
 
-    pub fn get(&self, kind: OffsetCheckpoint, partition: &TopicPartition) -> i64 {
-        self.offsets(kind).get(partition).copied().unwrap_or(0)
+    /// Keeps the claims of these partitions, under their copies of the names.
+    pub fn keep_only(&mut self, partitions: &BTreeSet<TopicPartition>) {
+        for kind in KINDS {
+            let offsets = std::mem::take(self.offsets_mut(kind));
+            let known = offsets.into_iter();
+            let known =
+                known.filter_map(|(partition, offset)| Some((partitions.get(&partition)?.clone(), offset)));
+            *self.offsets_mut(kind) = known.collect();
+        }
     }
 
     /// Forgets partitions that are not there: one that is created again must not inherit a claim.

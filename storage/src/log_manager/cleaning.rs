@@ -225,8 +225,7 @@ impl LogManager {
 
     fn last_clean_offset(&self, partition: &TopicPartition) -> Option<i64> {
         let slot = self.slots.read().get(partition).cloned()?;
-        let claims = slot.directory().claims();
-        claims.cleaner_offsets.get(partition).copied()
+        slot.directory().claim(OffsetCheckpoint::CleanerOffset, partition)
     }
 
     fn clean_candidate(

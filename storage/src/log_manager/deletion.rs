@@ -50,6 +50,7 @@ impl LogManager {
         let delay_ms = log.as_ref().map_or(0, |log| log.config().file_delete_delay_ms);
         let from = directory.path().join(partition.to_string());
         let to = directory.path().join(self.deleted_name(partition));
+        directory.forget_closed(partition);
         let renamed = match &log {
             Some(log) => log.rename_dir(&to),
             None => self.rename_unopened(&from, &to).map_err(LogError::from),

@@ -1,18 +1,19 @@
 //! One log directory as the manager sees it: what was found in it, what its checkpoints say, whether it works.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
-use protocol_compat::{TopicId, TopicPartition};
+use protocol_compat::TopicPartition;
 use uuid::Uuid;
 
 use super::claims::{Claims, KINDS};
-use crate::checkpoints;
+use crate::checkpoints::{self, OffsetCheckpoint, Offsets};
 use crate::disk::{Disk, Space};
-use crate::log::{Crash, PartitionLog, read_topic_id};
+use crate::log::{Crash, LogError, PartitionLog};
 use crate::log_dirs::{CleanShutdown, LogDir};
 
 /// Holds the id of the boot in which every log of the directory was last known whole. Kafka does not look at it.
@@ -22,7 +23,7 @@ const BOOT_FILE_BYTES: usize = 256;
 /// What stood in a directory at start.
 #[derive(Debug, Default)]
 pub(super) struct Content {
-    pub partitions: Vec<(TopicPartition, Option<TopicId>)>,
+    pub partitions: BTreeSet<TopicPartition>,
     /// Directories of partitions whose deletion was not finished.
     pub deleted: Vec<PathBuf>,
 }
@@ -37,6 +38,8 @@ pub(super) struct Directory {
     has_space: AtomicBool,
     /// Held while checkpoints are written: what is on disk, per checkpoint.
     claims: Mutex<Claims>,
+    /// What logs said that are closed again, for the next checkpoints.
+    closed: Mutex<Claims>,
     logs: Mutex<Vec<std::sync::Weak<PartitionLog>>>,
 }
 
@@ -62,6 +65,7 @@ impl Directory {
             unnoted_boot: Mutex::new(boot_id.filter(|_| crash == Some(Crash::Power)).map(str::to_owned)),
             has_space: AtomicBool::new(true),
             claims: Mutex::new(claims),
+            closed: Mutex::default(),
             logs: Mutex::default(),
         };
         (directory, content)
@@ -107,14 +111,44 @@ impl Directory {
         }
     }
 
-    pub fn claims(&self) -> Claims {
-        self.claims.lock().clone()
+    /// What a checkpoint says of a partition, or will say of a closed log when it is written next.
+    pub fn claim(&self, kind: OffsetCheckpoint, partition: &TopicPartition) -> Option<i64> {
+        let waiting = self.closed.lock().offsets(kind).get(partition).copied();
+        waiting.or_else(|| self.claims.lock().offsets(kind).get(partition).copied())
+    }
+
+    /// Takes down, for the next checkpoints, how a log stands that is about to be closed.
+    pub fn note_closed(&self, partition: &TopicPartition, log: &PartitionLog) -> Result<(), LogError> {
+        // Saves the epochs as well, which nobody does for a closed log.
+        let recovery_point = log.recovery_point()?;
+        let mut closed = self.closed.lock();
+        for (kind, offset) in [
+            (OffsetCheckpoint::RecoveryPoint, recovery_point),
+            (OffsetCheckpoint::HighWatermark, log.high_watermark()),
+            (OffsetCheckpoint::LogStart, log.log_start_offset()),
+        ] {
+            closed.offsets_mut(kind).insert(partition.clone(), offset);
+        }
+        Ok(())
+    }
+
+    /// Drops what a closed log said: it is open and speaks for itself, or it is gone.
+    pub fn forget_closed(&self, partition: &TopicPartition) {
+        self.closed.lock().retain(|known| known != partition);
+    }
+
+    /// What closed logs said since the last time. Called while the claims change.
+    pub fn take_closed(&self, kind: OffsetCheckpoint) -> Offsets {
+        std::mem::take(self.closed.lock().offsets_mut(kind))
     }
 
     /// Remembers an open log, to take it offline with the directory.
     pub fn add_log(&self, log: &Arc<PartitionLog>) {
         let mut logs = self.logs.lock();
-        logs.retain(|log| log.strong_count() > 0);
+        // Looked through when it would have to grow, so that each log is looked at a few times in all.
+        if logs.len() == logs.capacity() {
+            logs.retain(|log| log.strong_count() > 0);
+        }
         logs.push(Arc::downgrade(log));
     }
 
@@ -172,16 +206,22 @@ fn read_all(
 ) -> io::Result<(Claims, Option<Crash>, Content)> {
     let path = dir.path();
     let mut content = Content::default();
+    let mut topic: Arc<str> = Arc::from("");
     for entry in disk.read_dir(path)?.into_iter().filter(|entry| entry.is_dir) {
         if entry.name.ends_with("-delete") {
             content.deleted.push(path.join(entry.name));
-        } else if let Some(partition) = partition_of(&entry.name) {
-            let topic_id = read_topic_id(disk, &path.join(&entry.name))?;
-            content.partitions.push((partition, topic_id));
+        } else if let Some(mut partition) = partition_of(&entry.name) {
+            // Sorted by name: the partitions of a topic stand together and share its name.
+            if partition.topic == topic {
+                partition.topic = topic.clone();
+            } else {
+                topic = partition.topic.clone();
+            }
+            content.partitions.insert(partition);
         }
     }
     let mut claims = Claims::read(disk, path)?;
-    claims.retain(|partition| content.partitions.iter().any(|(found, _)| found == partition));
+    claims.keep_only(&content.partitions);
     let boot_before = read_boot(disk, path)?;
     let now = boot_id.unwrap_or_default().as_bytes();
     let crash = match dir.clean_shutdown() {

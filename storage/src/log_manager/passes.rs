@@ -4,17 +4,17 @@ use std::sync::Arc;
 
 use protocol_compat::TopicPartition;
 
-use super::LogManager;
 use super::claims::KINDS;
 use super::directory::Directory;
+use super::{LogManager, LogOwner};
 use crate::checkpoints::OffsetCheckpoint;
 use crate::log::{LogError, PartitionLog};
 
 impl LogManager {
     /// Takes away segments that the topics' retention no longer keeps. The number of segments. A log that fails is offline,
-    /// the others go on.
-    pub fn retention_pass(&self, now_ms: i64) -> usize {
-        let mut segments = 0;
+    /// the others go on. Closed logs are opened where there is something to take.
+    pub fn retention_pass(&self, owner: &dyn LogOwner, now_ms: i64) -> usize {
+        let mut segments = self.closed_retention_pass(owner, now_ms);
         for (_, log) in self.working_logs() {
             match log.delete_old_segments(now_ms) {
                 Ok(deleted) => {
@@ -128,8 +128,9 @@ impl LogManager {
         for (_, log) in self.logs_in(dir) {
             log.close()?;
         }
+        self.sync_closed(dir)?;
         self.checkpoint(dir, &KINDS)?;
-        if dir.crash().is_some() && self.has_unopened(dir) {
+        if self.has_unrecovered(dir) {
             tracing::info!(dir = %dir.path().display(), "partitions are left to recover at the next start");
             return Ok(());
         }
@@ -137,7 +138,7 @@ impl LogManager {
     }
 
     pub(super) fn checkpoint(&self, dir: &Arc<Directory>, kinds: &[OffsetCheckpoint]) -> std::io::Result<()> {
-        if !self.has_unopened(dir) {
+        if !self.has_unrecovered(dir) {
             dir.all_recovered()?;
         }
         let logs = self.logs_in(dir);
@@ -150,22 +151,26 @@ impl LogManager {
         dir.update_claims(|claims| {
             for (kind, offsets) in now {
                 let known = claims.offsets_mut(kind);
-                for (partition, offset) in offsets {
+                let closed = dir.take_closed(kind).into_iter();
+                let open = offsets
+                    .into_iter()
+                    .map(|(partition, offset)| (partition.clone(), offset));
+                for (partition, offset) in closed.chain(open) {
                     // A log that begins at 0 needs no entry, and Kafka writes none.
                     match (kind, offset) {
-                        (OffsetCheckpoint::LogStart, 0) => known.remove(partition),
-                        _ => known.insert(partition.clone(), offset),
+                        (OffsetCheckpoint::LogStart, 0) => known.remove(&partition),
+                        _ => known.insert(partition, offset),
                     };
                 }
             }
         })
     }
 
-    fn has_unopened(&self, dir: &Arc<Directory>) -> bool {
+    fn has_unrecovered(&self, dir: &Arc<Directory>) -> bool {
         let slots = self.slots.read();
         slots
             .values()
-            .any(|slot| Arc::ptr_eq(slot.directory(), dir) && slot.log().is_none())
+            .any(|slot| Arc::ptr_eq(slot.directory(), dir) && slot.needs_recovery())
     }
 
     fn logs_in(&self, dir: &Arc<Directory>) -> Vec<(TopicPartition, Arc<PartitionLog>)> {

@@ -9,7 +9,6 @@ use uuid::Uuid;
 use super::LogManager;
 use super::directory::Directory;
 use super::opening::Slot;
-use crate::disk::OpenMode;
 
 /// A log directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,11 +44,11 @@ impl LogManager {
             here.map(|(partition, slot)| (partition.clone(), slot.clone()))
                 .collect()
         };
+        // What cannot be read counts nothing, its opening will tell.
         let sizes = slots.into_iter().map(|(partition, slot)| {
-            let size = match slot.log() {
-                Some(log) => log.size_bytes(),
-                None => self.size_on_disk(dir, &partition),
-            };
+            let size = slot
+                .extent(self, &partition)
+                .map_or(0, |extent| extent.size_bytes);
             (partition, size)
         });
         LogDirStatus {
@@ -64,20 +63,5 @@ impl LogManager {
             total_bytes: space.map(|space| space.total_bytes),
             usable_bytes: space.map(|space| space.usable_bytes),
         }
-    }
-
-    /// The segments of a log that nobody opened; what cannot be read counts nothing, its opening will tell.
-    fn size_on_disk(&self, dir: &Directory, partition: &TopicPartition) -> u64 {
-        let path = dir.path().join(partition.to_string());
-        let files = self.disk.read_dir(&path).unwrap_or_default();
-        let segments = files.iter().filter(|file| file.name.ends_with(".log"));
-        let sizes = segments.filter_map(|file| {
-            self.disk
-                .open(&path.join(&file.name), OpenMode::Read)
-                .ok()?
-                .len()
-                .ok()
-        });
-        sizes.sum()
     }
 }

@@ -7,15 +7,16 @@ use std::time::Duration;
 use protocol_compat::record_batch::batch::{Compression, RecordBatch, TimestampType};
 use protocol_compat::record_batch::builder::BatchBuilder;
 
+use super::closed_tests::Owner;
 use super::*;
 use crate::checkpoints::OffsetCheckpoint;
 use crate::disk::{SimDisk, SimFault};
 use crate::log::{AppendError, AppendOrigin, Crash};
 
-const NOW_MS: i64 = 1_000_000;
-const DELAY_MS: i64 = 60_000;
+pub(super) const NOW_MS: i64 = 1_000_000;
+pub(super) const DELAY_MS: i64 = 60_000;
 
-fn config() -> LogManagerConfig {
+pub(super) fn config() -> LogManagerConfig {
     LogManagerConfig {
         identity: NodeIdentity {
             node_id: 1,
@@ -28,12 +29,12 @@ fn config() -> LogManagerConfig {
     }
 }
 
-fn new_id() -> NewId {
+pub(super) fn new_id() -> NewId {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     Box::new(|| Uuid::from_u128(u128::from(NEXT.fetch_add(1, Ordering::Relaxed))))
 }
 
-fn sim(seed: u64) -> SimDisk {
+pub(super) fn sim(seed: u64) -> SimDisk {
     SimDisk::new(seed, 1 << 24)
 }
 
@@ -43,7 +44,7 @@ fn try_start(sim: &SimDisk, dirs: &[&str]) -> Result<LogManager, OpenError> {
 }
 
 /// The machine loses its power, boots and starts the node.
-fn start_after_power_cut(sim: &SimDisk) -> LogManager {
+pub(super) fn start_after_power_cut(sim: &SimDisk) -> LogManager {
     sim.cut_power();
     sim.restart();
     let config = LogManagerConfig {
@@ -53,15 +54,15 @@ fn start_after_power_cut(sim: &SimDisk) -> LogManager {
     LogManager::open(&Disk::simulated(sim), &[PathBuf::from("/data")], config, new_id()).unwrap()
 }
 
-fn start(sim: &SimDisk) -> LogManager {
+pub(super) fn start(sim: &SimDisk) -> LogManager {
     try_start(sim, &["/data"]).unwrap()
 }
 
-fn partition(topic: &str) -> TopicPartition {
+pub(super) fn partition(topic: &str) -> TopicPartition {
     TopicPartition::new(topic, 0)
 }
 
-fn topic_id(topic: &str) -> TopicId {
+pub(super) fn topic_id(topic: &str) -> TopicId {
     TopicId(Uuid::from_u128(
         topic.bytes().map(u128::from).sum::<u128>() + 1000,
     ))
@@ -75,22 +76,26 @@ fn try_log(manager: &LogManager, topic: &str) -> Result<Arc<PartitionLog>, LogEr
     try_log_with(manager, topic, config)
 }
 
-fn try_log_with(manager: &LogManager, topic: &str, config: LogConfig) -> Result<Arc<PartitionLog>, LogError> {
+pub(super) fn try_log_with(
+    manager: &LogManager,
+    topic: &str,
+    config: LogConfig,
+) -> Result<Arc<PartitionLog>, LogError> {
     manager.get_or_open(&partition(topic), topic_id(topic), Arc::new(config), None, NOW_MS)
 }
 
-fn log(manager: &LogManager, topic: &str) -> Arc<PartitionLog> {
+pub(super) fn log(manager: &LogManager, topic: &str) -> Arc<PartitionLog> {
     try_log(manager, topic).unwrap()
 }
 
-fn append(log: &PartitionLog, value: i64) -> Result<i64, AppendError> {
+pub(super) fn append(log: &PartitionLog, value: i64) -> Result<i64, AppendError> {
     let mut batch = BatchBuilder::new(0, Compression::None, TimestampType::CreateTime, None, -1);
     batch.append(NOW_MS, None, Some(&value.to_be_bytes()), &[]);
     let info = log.append_as_leader(batch.build(), 0, AppendOrigin::Client, NOW_MS)?;
     Ok(info.last_offset)
 }
 
-fn offsets(log: &PartitionLog) -> Vec<i64> {
+pub(super) fn offsets(log: &PartitionLog) -> Vec<i64> {
     let from = log.log_start_offset();
     let read = log.read(from, 1 << 20, log.log_end_offset(), true).unwrap();
     let mut rest = read.records.as_ref();
@@ -115,8 +120,7 @@ fn a_partition_comes_back_after_a_power_cut_as_far_as_it_was_flushed() {
         append(&orders, 5).unwrap();
         drop((manager, orders));
         let manager = start_after_power_cut(&sim);
-        assert_eq!(manager.found()[0].topic_partition, partition("orders"));
-        assert_eq!(manager.found()[0].topic_id, Some(topic_id("orders")));
+        assert_eq!(manager.partitions(), [partition("orders")]);
         assert!(
             manager.get(&partition("orders")).is_none(),
             "a start opens nothing"
@@ -171,7 +175,7 @@ fn producers_are_forgotten_by_their_own_pass_and_not_by_retention() {
     orders
         .append_as_leader(batch.build(), 0, AppendOrigin::Client, NOW_MS)
         .unwrap();
-    manager.retention_pass(NOW_MS + 86_400_000);
+    manager.retention_pass(&Owner::default(), NOW_MS + 86_400_000);
     manager.producer_expiration_pass(NOW_MS + 86_399_999, 86_400_000);
     manager.producer_expiration_pass(NOW_MS + 999, 1000);
     assert_eq!(orders.producers().len(), 1);
@@ -220,29 +224,6 @@ fn deleted_records_do_not_come_back_after_a_crash_without_a_checkpoint_pass() {
         };
         assert_eq!(offsets(&log(&manager, "orders")), [3, 4]);
     }
-}
-
-#[test]
-fn every_found_partition_gets_its_turn_once() {
-    let sim = sim(1);
-    let manager = start(&sim);
-    for topic in ["a", "b", "c"] {
-        append(&log(&manager, topic), 1).unwrap();
-    }
-    manager.flush_pass(NOW_MS);
-    drop(manager);
-    sim.restart_process();
-    let manager = start(&sim);
-    log(&manager, "b");
-    let settings =
-        |found: &FoundPartition| (found.topic_partition != partition("c")).then(Arc::<LogConfig>::default);
-    let mut turns = 0;
-    while manager.recover_next(&settings, NOW_MS).unwrap() {
-        turns += 1;
-    }
-    assert_eq!(turns, 3);
-    assert!(manager.get(&partition("a")).is_some());
-    assert!(manager.get(&partition("c")).is_none(), "nobody gave it settings");
 }
 
 #[test]
@@ -424,7 +405,7 @@ fn a_partition_that_was_never_opened_is_deleted_as_well() {
     manager.delete(&partition("orders"), NOW_MS).unwrap();
     drop(manager);
     let manager = start_after_power_cut(&sim);
-    assert!(manager.found().is_empty());
+    assert!(manager.partitions().is_empty());
     manager.removal_pass(NOW_MS).unwrap();
     let left = Disk::simulated(&sim)
         .read_dir(std::path::Path::new("/data"))
@@ -609,10 +590,7 @@ fn check(sim: &SimDisk, promised: &Promised, place: &str) {
     assert!(found.len() as i64 >= promised.kept, "{place}: {found:?}");
     assert_eq!(found, (0..found.len() as i64).collect::<Vec<_>>(), "{place}");
     assert!(kept.high_watermark() <= kept.log_end_offset(), "{place}");
-    let is_found = manager
-        .found()
-        .iter()
-        .any(|found| found.topic_partition == partition("gone"));
+    let is_found = manager.partitions().contains(&partition("gone"));
     assert!(!(promised.is_deleted && is_found), "{place}");
     manager.shutdown_cleanly(8);
     drop((manager, kept));

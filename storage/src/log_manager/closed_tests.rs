@@ -1,0 +1,304 @@
+//! Logs that nobody uses: recovery, retention and sizes without leaving a log open.
+
+use super::tests::{
+    DELAY_MS, NOW_MS, append, config, log, new_id, offsets, partition, sim, start, start_after_power_cut,
+    topic_id, try_log_with,
+};
+use super::*;
+use crate::checkpoints::OffsetCheckpoint;
+use crate::disk::SimDisk;
+
+/// Leads every partition but those of the topic `gone`; a lone replica.
+#[derive(Default)]
+pub(super) struct Owner {
+    config: Arc<LogConfig>,
+}
+
+impl LogOwner for Owner {
+    fn settings(&self, partition: &TopicPartition) -> Option<(TopicId, Arc<LogConfig>)> {
+        (&*partition.topic != "gone").then(|| (topic_id(&partition.topic), self.config.clone()))
+    }
+
+    fn opened(&self, log: &PartitionLog) {
+        log.update_high_watermark(log.log_end_offset());
+    }
+}
+
+fn owner(config: LogConfig) -> Owner {
+    Owner {
+        config: Arc::new(config),
+    }
+}
+
+/// Segments that take two batches.
+fn two_batches() -> LogConfig {
+    LogConfig {
+        segment_bytes: 170,
+        ..LogConfig::default()
+    }
+}
+
+fn recover_all(manager: &LogManager, owner: &Owner) -> Vec<TopicPartition> {
+    let mut recovered = Vec::new();
+    while let Some(partition) = manager.next_to_recover() {
+        manager.recover(&partition, owner, NOW_MS).unwrap();
+        recovered.push(partition);
+    }
+    recovered
+}
+
+/// A node that was stopped cleanly with `count` records in `orders`, and started again.
+fn started_again(sim: &SimDisk, config: LogConfig, count: i64) -> LogManager {
+    let manager = start(sim);
+    let orders = try_log_with(&manager, "orders", config).unwrap();
+    for value in 0..count {
+        append(&orders, value).unwrap();
+    }
+    orders.update_high_watermark(count);
+    manager.shutdown_cleanly(1);
+    drop((manager, orders));
+    sim.restart_process();
+    start(sim)
+}
+
+#[test]
+fn what_a_crash_left_is_recovered_once_each_and_closed_again() {
+    let sim = sim(1);
+    let manager = start(&sim);
+    for topic in ["a", "b", "c", "gone"] {
+        append(&log(&manager, topic), 1).unwrap();
+    }
+    drop(manager);
+    sim.restart_process();
+    let manager = start(&sim);
+    log(&manager, "b");
+    let turns = recover_all(&manager, &Owner::default());
+    assert_eq!(
+        turns,
+        ["a", "c", "gone"].map(partition),
+        "b was recovered when it was opened"
+    );
+    assert!(manager.get(&partition("a")).is_none() && manager.get(&partition("c")).is_none());
+    assert_eq!(offsets(&log(&manager, "a")), [0]);
+    assert_eq!(log(&manager, "a").high_watermark(), 1);
+    manager.shutdown_cleanly(2);
+    drop(manager);
+    sim.restart_process();
+    let epoch = start(&sim).previous_broker_epoch();
+    assert_eq!(epoch, None, "the topic that nobody leads is not recovered");
+}
+
+#[test]
+fn after_a_clean_stop_there_is_nothing_to_recover() {
+    let sim = sim(1);
+    let manager = started_again(&sim, LogConfig::default(), 3);
+    assert_eq!(manager.next_to_recover(), None);
+    assert_eq!(offsets(&log(&manager, "orders")), [0, 1, 2]);
+}
+
+#[test]
+fn a_recovered_log_that_nobody_opened_survives_a_clean_stop_and_a_power_cut() {
+    for seed in 0..8 {
+        let sim = sim(seed);
+        let manager = start(&sim);
+        let orders = try_log_with(&manager, "orders", two_batches()).unwrap();
+        for value in 0..7 {
+            append(&orders, value).unwrap();
+        }
+        drop((manager, orders));
+        sim.restart_process();
+        let manager = start(&sim);
+        assert_eq!(recover_all(&manager, &owner(two_batches())).len(), 1);
+        if seed % 2 == 0 {
+            manager.checkpoint_pass(&claims::KINDS);
+        }
+        manager.shutdown_cleanly(5);
+        drop(manager);
+        let manager = start_after_power_cut(&sim);
+        assert_eq!(manager.previous_broker_epoch(), Some(5));
+        assert_eq!(manager.next_to_recover(), None);
+        let orders = log(&manager, "orders");
+        assert_eq!(offsets(&orders)[..2], [0, 1]);
+        assert_eq!((orders.log_end_offset(), orders.high_watermark()), (7, 7));
+        assert_eq!(orders.latest_epoch(), Some(0));
+    }
+}
+
+#[test]
+fn what_recovery_found_reaches_the_checkpoints_though_the_log_is_closed() {
+    let sim = sim(1);
+    let manager = start(&sim);
+    append(&log(&manager, "orders"), 1).unwrap();
+    drop(manager);
+    sim.restart_process();
+    let manager = start(&sim);
+    recover_all(&manager, &Owner::default());
+    let read = |kind| crate::checkpoints::read(&Disk::simulated(&sim), Path::new("/data"), kind).unwrap();
+    let written = |kind| read(kind).get(&partition("orders")).copied();
+    manager.checkpoint_pass(&[OffsetCheckpoint::RecoveryPoint]);
+    assert_eq!(written(OffsetCheckpoint::RecoveryPoint), Some(1));
+    assert_eq!(written(OffsetCheckpoint::HighWatermark), None);
+    manager.checkpoint_pass(&claims::KINDS);
+    assert_eq!(written(OffsetCheckpoint::HighWatermark), Some(1));
+    manager.delete(&partition("orders"), NOW_MS).unwrap();
+    assert_eq!(written(OffsetCheckpoint::HighWatermark), None);
+}
+
+#[test]
+fn a_claim_of_a_closed_log_is_not_inherited_by_a_topic_of_its_name() {
+    let sim = sim(1);
+    let manager = start(&sim);
+    append(&log(&manager, "orders"), 1).unwrap();
+    drop(manager);
+    sim.restart_process();
+    let manager = start(&sim);
+    recover_all(&manager, &Owner::default());
+    manager.delete(&partition("orders"), NOW_MS).unwrap();
+    manager.checkpoint_pass(&claims::KINDS);
+    assert_eq!(
+        manager.dirs[0].claim(OffsetCheckpoint::HighWatermark, &partition("orders")),
+        None
+    );
+}
+
+#[test]
+fn retention_takes_the_old_segments_of_a_closed_log_and_leaves_it_closed() {
+    let by_age = LogConfig {
+        retention_ms: 1000,
+        ..two_batches()
+    };
+    let by_size = LogConfig {
+        retention_bytes: 200,
+        retention_ms: -1,
+        ..two_batches()
+    };
+    for preallocate in [false, true] {
+        for (config, later_ms, start) in [(&by_age, 1001, 7), (&by_size, 0, 4)] {
+            let config = LogConfig {
+                preallocate,
+                ..config.clone()
+            };
+            let sim = sim(1);
+            let manager = started_again(&sim, config.clone(), 7);
+            let owner = owner(config);
+            if later_ms > 0 {
+                assert_eq!(manager.retention_pass(&owner, NOW_MS + later_ms - 1), 0);
+            }
+            assert!(manager.retention_pass(&owner, NOW_MS + later_ms) > 0);
+            assert!(manager.get(&partition("orders")).is_none(), "it is closed again");
+            assert_eq!(manager.retention_pass(&owner, NOW_MS + later_ms), 0);
+            manager.removal_pass(NOW_MS + later_ms + DELAY_MS).unwrap();
+            manager.shutdown_cleanly(2);
+            drop(manager);
+            let manager = start_after_power_cut(&sim);
+            assert_eq!(manager.previous_broker_epoch(), Some(2));
+            let orders = log(&manager, "orders");
+            assert_eq!((orders.log_start_offset(), orders.log_end_offset()), (start, 7));
+            assert_eq!(offsets(&orders).first().copied(), (start < 7).then_some(start));
+            assert_eq!(append(&orders, 7).unwrap(), 7);
+        }
+    }
+}
+
+#[test]
+fn retention_takes_what_lies_below_the_start_of_a_closed_log() {
+    let sim = sim(1);
+    let manager = started_again(&sim, two_batches(), 7);
+    let orders = log(&manager, "orders");
+    assert_eq!(manager.delete_records_before(&partition("orders"), 5).unwrap(), 5);
+    manager.shutdown_cleanly(2);
+    drop((manager, orders));
+    sim.restart_process();
+    let manager = start(&sim);
+    assert_eq!(manager.retention_pass(&owner(two_batches()), NOW_MS), 2);
+    let orders = log(&manager, "orders");
+    assert_eq!((orders.log_start_offset(), orders.segment_count()), (5, 2));
+}
+
+#[test]
+fn a_log_that_retention_has_nothing_to_take_from_is_not_opened() {
+    let sim = sim(1);
+    let manager = started_again(&sim, LogConfig::default(), 3);
+    let calls = |work: &dyn Fn()| {
+        let before = sim.calls();
+        work();
+        sim.calls() - before
+    };
+    let pass = || assert_eq!(manager.retention_pass(&Owner::default(), NOW_MS), 0);
+    calls(&pass);
+    assert_eq!(calls(&pass), 0, "the second pass knows the log");
+    assert!(manager.get(&partition("orders")).is_none());
+}
+
+#[test]
+fn a_closed_log_from_the_future_is_opened_for_its_age_to_count() {
+    let sim = sim(1);
+    let manager = started_again(&sim, LogConfig::default(), 3);
+    let owner = owner(LogConfig {
+        retention_ms: 1000,
+        ..LogConfig::default()
+    });
+    let early = NOW_MS - 500_000;
+    assert_eq!(manager.retention_pass(&owner, early), 0);
+    assert_eq!(manager.retention_pass(&owner, early + 1000), 0);
+    assert_eq!(manager.retention_pass(&owner, early + 1001), 1);
+}
+
+#[test]
+fn sizes_of_closed_logs_are_told_before_and_after_recovery() {
+    let sim = sim(1);
+    let manager = start(&sim);
+    let orders = log(&manager, "orders");
+    append(&orders, 1).unwrap();
+    let expected = vec![(partition("orders"), orders.size_bytes())];
+    drop((manager, orders));
+    sim.restart_process();
+    let manager = start(&sim);
+    assert_eq!(manager.dirs()[0].partitions, expected);
+    recover_all(&manager, &Owner::default());
+    assert_eq!(manager.dirs()[0].partitions, expected);
+    append(&log(&manager, "orders"), 2).unwrap();
+    assert!(manager.dirs()[0].partitions[0].1 > expected[0].1);
+}
+
+#[test]
+fn compacted_logs_are_opened_and_stay_open() {
+    let sim = sim(1);
+    let mut compacted = LogConfig::default();
+    compacted.cleanup_policy.compact = true;
+    let manager = started_again(&sim, compacted.clone(), 3);
+    assert_eq!(manager.open_compacted(&Owner::default(), NOW_MS), 0);
+    assert_eq!(manager.open_compacted(&owner(compacted.clone()), NOW_MS), 1);
+    let open = manager.get(&partition("orders")).expect("it is open");
+    assert_eq!(open.high_watermark(), 3);
+    drop((manager, open));
+    sim.restart_process();
+    let manager = start(&sim);
+    assert_eq!(recover_all(&manager, &owner(compacted)).len(), 1);
+    assert!(manager.get(&partition("orders")).is_some());
+}
+
+#[test]
+fn a_start_with_many_partitions_opens_none_of_them() {
+    let sim = sim(1);
+    let manager = start(&sim);
+    for topic in 0..20 {
+        append(&log(&manager, &format!("t{topic}")), 1).unwrap();
+    }
+    drop(manager);
+    sim.restart_process();
+    let before = sim.calls();
+    let few = LogManager::open(
+        &Disk::simulated(&sim),
+        &[PathBuf::from("/data")],
+        config(),
+        new_id(),
+    );
+    let manager = few.unwrap();
+    assert!(
+        sim.calls() - before < 20,
+        "{} calls for 20 partitions",
+        sim.calls() - before
+    );
+    assert_eq!(manager.partitions().len(), 20);
+}
