@@ -10,7 +10,6 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use metadata::quorum::{QuorumStorage, RaftLog, WriterMode};
@@ -74,8 +73,6 @@ struct PartitionRaftLog {
     log: PartitionLog,
     disk: Disk,
     clock: Clock,
-    /// Whether the name of the first segment may not be durable yet.
-    new_name: AtomicBool,
     _lock: DirLock,
 }
 
@@ -106,7 +103,6 @@ impl PartitionRaftLog {
         };
         let log = PartitionLog::open(params).map_err(io::Error::other)?;
         Ok(PartitionRaftLog {
-            new_name: AtomicBool::new(log.log_end_offset() == 0),
             log,
             disk: files.disk().clone(),
             clock,
@@ -119,9 +115,6 @@ impl PartitionRaftLog {
             return Ok(());
         }
         self.log.flush_all().map_err(io::Error::other)?;
-        if self.new_name.swap(false, Ordering::AcqRel) {
-            self.disk.sync_dir(&self.log.dir())?;
-        }
         Ok(())
     }
 

@@ -146,7 +146,8 @@ impl PartitionLog {
         Ok(())
     }
 
-    /// Leaves the files so that this process can open the log again without recovery. Nothing becomes durable by it.
+    /// Leaves the files so that this process can open the log again without recovery. Of new files the names become durable,
+    /// which the next opening would not know of.
     ///
     /// # Errors
     /// [`LogError`]; the log is offline then.
@@ -162,6 +163,9 @@ impl PartitionLog {
                 segment.trim(&self.files)?;
                 segment.offset_index.write_out(&self.files)?;
                 segment.time_index.write_out(&self.files)?;
+            }
+            if std::mem::take(&mut writer.unsynced_names) {
+                self.sync_names(&self.dir.read().clone())?;
             }
             Ok(())
         })

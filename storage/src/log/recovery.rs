@@ -47,7 +47,7 @@ struct Found {
     segments: Vec<Arc<Segment>>,
     end_offset: i64,
     epochs: LeaderEpochCache,
-    /// Something past the recovery point is there, and not known to be synced.
+    /// Files reach past the recovery point, and their names and indexes are not known to be synced.
     has_unsynced: bool,
     /// Segments, by base offset, whose index of aborted transactions is to be built anew.
     stale_transaction_indexes: BTreeSet<i64>,
@@ -310,8 +310,7 @@ fn load(params: &OpenParams) -> Result<Found, LogError> {
     }
     seal_all_but_last(params, &segments)?;
     let epochs = epochs.finish(params, &segments, end_offset)?;
-    let has_unsynced = has_unsynced && end_offset > params.recovery_point;
-    if has_unsynced {
+    if has_unsynced && end_offset > params.recovery_point {
         sync_recovered(params, &segments)?;
     }
     Ok(Found {

@@ -162,6 +162,31 @@ fn a_claim_of_a_closed_log_is_not_inherited_by_a_topic_of_its_name() {
 }
 
 #[test]
+fn the_name_of_a_segment_that_a_dead_process_made_is_durable_before_what_is_flushed_into_it() {
+    for seed in 0..8 {
+        let sim = sim(seed);
+        let manager = start(&sim);
+        let orders = log(&manager, "orders");
+        append(&orders, 0).unwrap();
+        orders.flush_all().unwrap();
+        manager.checkpoint_pass(&claims::KINDS);
+        orders.roll(NOW_MS).unwrap();
+        drop((manager, orders));
+        sim.restart_process();
+        let manager = start(&sim);
+        if seed % 2 == 0 {
+            recover_all(&manager, &Owner::default());
+        }
+        let orders = log(&manager, "orders");
+        append(&orders, 1).unwrap();
+        orders.flush_all().unwrap();
+        drop((manager, orders));
+        let manager = start_after_power_cut(&sim);
+        assert_eq!(log(&manager, "orders").log_end_offset(), 2, "seed {seed}");
+    }
+}
+
+#[test]
 fn retention_takes_the_old_segments_of_a_closed_log_and_leaves_it_closed() {
     let by_age = LogConfig {
         retention_ms: 1000,
@@ -266,7 +291,7 @@ fn compacted_logs_are_opened_and_stay_open() {
     let sim = sim(1);
     let mut compacted = LogConfig::default();
     compacted.cleanup_policy.compact = true;
-    let manager = started_again(&sim, compacted.clone(), 3);
+    let manager = started_again(&sim, LogConfig::default(), 3);
     assert_eq!(manager.open_compacted(&Owner::default(), NOW_MS), 0);
     assert_eq!(manager.open_compacted(&owner(compacted.clone()), NOW_MS), 1);
     let open = manager.get(&partition("orders")).expect("it is open");
