@@ -2,13 +2,15 @@
 //!
 //! The node is the debug binary beside the running test. What it prints is kept in a file in its directory.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+const PROPERTIES: &str = "server.properties";
+const OUTPUT: &str = "output";
 const STARTING: Duration = Duration::from_secs(30);
 
 /// A running node; it is killed and its directory removed when this is dropped.
@@ -26,7 +28,7 @@ impl Node {
         let address = free_address()?;
         let directory = std::env::temp_dir().join(format!("cauce-{name}-{}", std::process::id()));
         fs::create_dir_all(&directory)?;
-        let file = directory.join("server.properties");
+        // Nodes side by side would ask for the same port.
         let metrics = match properties.contains("metrics.listener=") {
             true => "",
             false => "metrics.listener=none\n",
@@ -35,15 +37,9 @@ impl Node {
             "{metrics}node.id=1\nlisteners=PLAINTEXT://{address}\nlog.dirs={}\n",
             directory.join("data").display()
         );
-        fs::write(&file, format!("{properties}\n{own}"))?;
-        let output = File::create(directory.join("output"))?;
-        let process = Command::new(binary()?)
-            .arg(&file)
-            .current_dir(&directory)
-            .stdin(Stdio::null())
-            .stdout(output.try_clone()?)
-            .stderr(output)
-            .spawn()?;
+        fs::write(directory.join(PROPERTIES), format!("{properties}\n{own}"))?;
+        File::create(directory.join(OUTPUT))?;
+        let process = spawn(&directory)?;
         let mut node = Node {
             process,
             address,
@@ -53,9 +49,21 @@ impl Node {
         Ok(node)
     }
 
-    /// Everything the node has printed.
+    /// Kills the node; its directory stays.
+    pub fn kill(&mut self) -> io::Result<()> {
+        self.process.kill()?;
+        self.process.wait().map(drop)
+    }
+
+    /// Starts it again after [`Node::kill`].
+    pub fn start_again(&mut self) -> io::Result<()> {
+        self.process = spawn(&self.directory)?;
+        self.await_listener()
+    }
+
+    /// Everything the node has printed, in all its lives.
     pub fn output(&self) -> String {
-        fs::read_to_string(self.directory.join("output")).unwrap_or_default()
+        fs::read_to_string(self.directory.join(OUTPUT)).unwrap_or_default()
     }
 
     /// Its process id.
@@ -100,6 +108,17 @@ impl Drop for Node {
             );
         }
     }
+}
+
+fn spawn(directory: &Path) -> io::Result<Child> {
+    let output = OpenOptions::new().append(true).open(directory.join(OUTPUT))?;
+    Command::new(binary()?)
+        .arg(directory.join(PROPERTIES))
+        .current_dir(directory)
+        .stdin(Stdio::null())
+        .stdout(output.try_clone()?)
+        .stderr(output)
+        .spawn()
 }
 
 /// A port that was free a moment ago.

@@ -9,7 +9,9 @@ use protocol_compat::ApiKey;
 use protocol_compat::messages::create_topics_request::CreatableTopic;
 use protocol_compat::messages::fetch_request::{FetchPartition, FetchTopic};
 use protocol_compat::messages::produce_request::{PartitionProduceData, TopicProduceData};
-use protocol_compat::messages::{CreateTopicsRequest, FetchRequest, ProduceRequest, TopicName};
+use protocol_compat::messages::{
+    ApiVersionsRequest, CreateTopicsRequest, FetchRequest, ProduceRequest, TopicName,
+};
 use protocol_compat::messages::{Encodable, StrBytes};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -86,6 +88,11 @@ impl Request {
         let length = (frame.len() - 4) as u32;
         frame[..4].copy_from_slice(&length.to_be_bytes());
         Request(frame)
+    }
+
+    /// Asks for the versions of every API.
+    pub fn api_versions() -> Request {
+        Request::new(ApiKey::ApiVersions, 0, &ApiVersionsRequest::default())
     }
 
     /// Creates a topic of one replica.

@@ -1,4 +1,4 @@
-//! The simple benchmark: start, memory, and the rate of produce and fetch, the same against any Kafka.
+//! The simple benchmark: start, recovery, memory, and the rate of produce and fetch, the same against any Kafka.
 //!
 //! Requests are encoded once and sent again with another correlation id, so that the generator costs little beside the
 //! broker. Every loop is bounded. It measures and prints; what is good enough is decided by who reads it.
@@ -8,4 +8,5 @@ pub mod connections;
 pub mod load;
 pub mod partitions;
 pub mod process;
+pub mod recovery;
 pub mod start;

@@ -1,9 +1,9 @@
-//! `bench start|load|partitions|connections`: one measurement of one broker, printed as `name value` lines. See `scripts/bench`.
+//! `bench start|load|partitions|connections|recovery`: one measurement of one broker, printed as `name value` lines. See `scripts/bench`.
 
 use std::io;
 use std::process::{Command, ExitCode};
 
-use integration_tests::bench::{connections, load, partitions, process, start};
+use integration_tests::bench::{connections, load, partitions, process, recovery, start};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -52,9 +52,19 @@ fn run(words: &[&str]) -> io::Result<()> {
             println!("open_ms {:.0}", found.opened_in.as_secs_f64() * 1e3);
             println!("idle_connection_bytes {:.0}", found.bytes_each);
         }
+        ["recovery", address, http, count, program, arguments @ ..] => {
+            let mut command = Command::new(program);
+            command.args(arguments);
+            let found = recovery::measure(&mut command, parse(address)?, parse(http)?, parse(count)?)?;
+            println!("killed_answers_ms {:.1}", found.answered.as_secs_f64() * 1e3);
+            println!("killed_ready_ms {:.0}", found.ready.as_secs_f64() * 1e3);
+            println!("recovered_partition_bytes {:.0}", found.bytes_each);
+        }
         _ => {
             return Err(io::Error::other(
-                "usage: bench start ADDRESS PROGRAM [ARGUMENT...] | load ADDRESS PID MIB | partitions ADDRESS PID COUNT | connections ADDRESS PID COUNT",
+                "usage: bench start ADDRESS PROGRAM [ARGUMENT...] | load ADDRESS PID MIB | partitions ADDRESS PID COUNT \
+                 | connections ADDRESS PID COUNT \
+                 | recovery ADDRESS HTTP_ADDRESS COUNT PROGRAM [ARGUMENT...]",
             ));
         }
     }
