@@ -47,8 +47,8 @@ struct Found {
     segments: Vec<Arc<Segment>>,
     end_offset: i64,
     epochs: LeaderEpochCache,
-    /// Files reach past the recovery point, and their names and indexes are not known to be synced.
-    has_unsynced: bool,
+    /// Files reach past the recovery point, and nobody synced their names.
+    has_unsynced_names: bool,
     /// Segments, by base offset, whose index of aborted transactions is to be built anew.
     stale_transaction_indexes: BTreeSet<i64>,
     /// There is a segment's file, so that the directory is complete.
@@ -218,7 +218,7 @@ fn build(params: OpenParams, found: Found) -> PartitionLog {
         is_failed: AtomicBool::new(false),
         writer: Mutex::new(Writer {
             is_created: found.has_files,
-            unsynced_names: found.has_unsynced,
+            unsynced_names: found.has_unsynced_names,
             ..Writer::default()
         }),
         reservations: Mutex::new(reservations),
@@ -232,7 +232,7 @@ fn empty(params: &OpenParams, start: i64) -> Found {
         segments: vec![segment],
         end_offset: start,
         epochs: LeaderEpochCache::default(),
-        has_unsynced: false,
+        has_unsynced_names: false,
         stale_transaction_indexes: BTreeSet::new(),
         has_files: false,
     }
@@ -310,14 +310,15 @@ fn load(params: &OpenParams) -> Result<Found, LogError> {
     }
     seal_all_but_last(params, &segments)?;
     let epochs = epochs.finish(params, &segments, end_offset)?;
-    if has_unsynced && end_offset > params.recovery_point {
+    let has_unsynced_names = has_unsynced && end_offset <= params.recovery_point;
+    if has_unsynced && !has_unsynced_names {
         sync_recovered(params, &segments)?;
     }
     Ok(Found {
         segments,
         end_offset,
         epochs,
-        has_unsynced,
+        has_unsynced_names,
         stale_transaction_indexes,
         has_files: true,
     })
@@ -352,6 +353,9 @@ fn sync_recovered(params: &OpenParams, segments: &[Arc<Segment>]) -> Result<(), 
         segment.log.get(&params.files)?.sync_data()?;
     }
     let disk = params.files.disk();
+    if let Some(topic_id) = params.topic_id {
+        partition_metadata::sync(disk, &params.dir, topic_id)?;
+    }
     disk.sync_dir(&params.dir)?;
     match params.dir.parent() {
         Some(parent) => Ok(disk.sync_dir(parent)?),
