@@ -1,0 +1,172 @@
+"""Cuts the power of a node's data disk again and again under load, once with every append flushed and once without.
+
+Checked after every cut, by reading everything back: no hole, no wrong byte, no record before its predecessor; the log is
+what it was before, a part of its end at most missing; nothing below a recovery point on disk is missing; topics whose
+creation was acknowledged are there. With log.flush.interval.messages=1 nothing acknowledged is missing, no record and no
+committed offset.
+"""
+import atexit
+import os
+import random
+import time
+
+from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from faults.history import FAST_RECONNECT, Sender, conclude, lost_and_moved, read_back, shape_violations
+from faults.image import LoopImage
+from faults.node import FaultNode
+
+PARTITIONS = range(3)
+# A topic lives this long, so that reading everything back stays quick; the one before it is deleted under load.
+ROUNDS_PER_TOPIC = 8
+CODECS = ["none", "lz4", "zstd"]
+GROUP = "power"
+
+
+class Mode:
+    """One node, one image, and what must hold of it."""
+
+    def __init__(self, options, directory, name, overrides):
+        self.name, self.is_flushed = name, name == "flushed"
+        self.directory = os.path.join(directory, name)
+        os.makedirs(self.directory)
+        self.image = LoopImage(self.directory, 1024)
+        self.image.mount()
+        self.node = FaultNode(options.node, self.directory, options.port, overrides)
+        atexit.register(self.image.unmount)
+        atexit.register(self.node.end)
+        self.chance = random.Random(f"{options.seed}/{name}")
+        self.found, self.before, self.created = [], {}, set()
+        self.acknowledged = self.lost = self.commits_lost = 0
+
+    def wrong(self, number, sentence):
+        self.found.append(f"{self.name}, cut {number}: {sentence}")
+
+    def round(self, number):
+        topic = f"power-{number // ROUNDS_PER_TOPIC}"
+        if number % ROUNDS_PER_TOPIC == 0:
+            self.new_topic(number, topic)
+        senders = [Sender(self.node.address, f"{number}.{i}", topic, PARTITIONS, codec)
+                   for i, codec in enumerate(self.chance.sample(CODECS, 2))]
+        for sender in senders:
+            sender.start()
+        until = time.monotonic() + self.chance.uniform(0.05, 0.9)
+        committed = self.commit_until(until, topic)
+        self.create(f"made-{number}")
+        time.sleep(max(0, until - time.monotonic()))
+        self.image.cut()
+        self.node.kill()
+        for sender in senders:
+            sender.give_up()
+        self.image.unmount()
+        self.image.mount()
+        points = recovery_points(self.image.path)
+        self.node.reboot()
+        self.node.start()
+        self.check(number, topic, senders, committed, points)
+
+    def new_topic(self, number, topic):
+        admin = AdminClient({"bootstrap.servers": self.node.address, **FAST_RECONNECT})
+        new = NewTopic(topic, len(PARTITIONS), 1, config={"segment.bytes": "1048576"})
+        admin.create_topics([new])[topic].result(20)
+        if number:
+            old = f"power-{number // ROUNDS_PER_TOPIC - 1}"
+            admin.delete_topics([old])[old].result(20)
+        self.created = {topic}
+        self.before = {}
+
+    def create(self, topic):
+        admin = AdminClient({"bootstrap.servers": self.node.address, **FAST_RECONNECT})
+        admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(20)
+        self.created.add(topic)
+
+    def commit_until(self, until, topic):
+        """Commits rising offsets for partition 0; the highest that was acknowledged."""
+        client = Consumer({"bootstrap.servers": self.node.address, "group.id": GROUP, "enable.auto.commit": False,
+                           **FAST_RECONNECT})
+        highest, offset = -1, 0
+        while time.monotonic() < until - 0.02:
+            offset += 1
+            answer = client.commit(offsets=[TopicPartition(topic, 0, offset)], asynchronous=False)
+            if answer[0].error is None:
+                highest = offset
+        client.close()
+        return highest
+
+    def committed(self, topic):
+        client = Consumer({"bootstrap.servers": self.node.address, "group.id": GROUP, **FAST_RECONNECT})
+        try:
+            return client.committed([TopicPartition(topic, 0)], timeout=30)[0].offset
+        finally:
+            client.close()
+
+    def check(self, number, topic, senders, committed, points):
+        log, errors = read_back(self.node.address, topic, PARTITIONS)
+        for partition, error in errors.items():
+            self.wrong(number, f"{topic}-{partition}: {error}")
+        for sentence in shape_violations(topic, log):
+            self.wrong(number, sentence)
+        lost, moved = lost_and_moved(log, senders)
+        for sentence in moved:
+            self.wrong(number, sentence)
+        for partition, records in log.items():
+            old = self.before.get(partition, [])
+            shared = min(len(old), len(records))
+            if old[:shared] != records[:shared]:
+                self.wrong(number, f"{topic}-{partition}: a record changed that was there before")
+            self.lost_from_before(number, f"{topic}-{partition}", len(old) - shared)
+            if len(records) < points.get((topic, partition), 0):
+                self.wrong(number, f"{topic}-{partition}: ends at {len(records)}, below its recovery point")
+        if lost and self.is_flushed:
+            self.wrong(number, f"{topic}: {lost} acknowledged records are missing")
+        if self.committed(topic) < committed:
+            self.commits_lost += 1
+            if self.is_flushed:
+                self.wrong(number, f"committed offset is back at {self.committed(topic)} from {committed}")
+        admin = AdminClient({"bootstrap.servers": self.node.address, **FAST_RECONNECT})
+        for name in self.created - set(admin.list_topics(timeout=20).topics):
+            self.wrong(number, f"{name} was created and is missing")
+        self.acknowledged += sum(len(sender.acknowledged) for sender in senders)
+        self.lost += lost
+        self.before = log
+
+    def lost_from_before(self, number, where, count):
+        self.lost += count
+        if count and self.is_flushed:
+            self.wrong(number, f"{where}: {count} records of former rounds are missing")
+
+    def run(self, rounds):
+        self.node.start()
+        for number in range(rounds):
+            self.round(number)
+            if (number + 1) % 10 == 0:
+                print(f"{self.name}: {number + 1} cuts, {self.acknowledged} acknowledged, {self.lost} lost, "
+                      f"{len(self.found)} violations", flush=True)
+        self.node.end()
+        self.image.remove()
+        wrong = sum("wrong bytes" in sentence or "changed" in sentence for sentence in self.found)
+        return conclude(f"power, {self.name}", self.found, cuts=rounds, acknowledged=self.acknowledged, lost=self.lost,
+                        commits_lost=self.commits_lost, wrong=wrong)
+
+
+def recovery_points(directory):
+    """Up to where each partition was flushed, as its directory says on disk: (topic, partition) -> offset."""
+    try:
+        with open(os.path.join(directory, "recovery-point-offset-checkpoint"), encoding="ascii") as file:
+            lines = file.read().split("\n")[2:]
+    except FileNotFoundError:
+        return {}
+    rows = [line.split(" ") for line in lines if line]
+    return {(topic, int(partition)): int(offset) for topic, partition, offset in rows}
+
+
+def main(options, directory):
+    """200 cuts in each mode unless `--rounds` says otherwise."""
+    rounds = options.rounds or 200
+    flushed = Mode(options, directory, "flushed", ["log.flush.interval.messages=1"])
+    code = flushed.run(rounds)
+    # Frequent checkpoints, so that recovery points move while the load goes on.
+    default = Mode(options, directory, "default", ["log.flush.offset.checkpoint.interval.ms=500",
+                                                   "log.flush.scheduler.interval.ms=200"])
+    return code | default.run(rounds)
