@@ -10,8 +10,8 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use protocol_compat::messages::FetchResponse;
 use protocol_compat::{
-    ApiKey, DecodeError, EncodeError, RequestMessage, ResponseMessage, decode_request, encode_fetch_response,
-    encode_response,
+    ApiKey, DecodeError, EncodeError, ErrorCode, ErrorCodes, RequestMessage, ResponseMessage, decode_request,
+    encode_fetch_response, encode_response,
 };
 use thiserror::Error;
 
@@ -55,30 +55,61 @@ impl RequestContext {
     }
 
     /// The answer at the request's version.
-    pub fn respond<M: ResponseMessage>(&self, message: &M) -> ResponseFrame {
+    pub fn respond<M: ResponseMessage + ErrorCodes>(&self, message: &M) -> ResponseFrame {
         self.respond_at(self.version, message)
     }
 
     /// The answer at another version than the request's: ApiVersions answers what it does not know at version 0.
-    pub fn respond_at<M: ResponseMessage>(&self, version: i16, message: &M) -> ResponseFrame {
-        ResponseFrame(encode_response(version, self.correlation_id, message).map(|frame| vec![frame]))
+    pub fn respond_at<M: ResponseMessage + ErrorCodes>(&self, version: i16, message: &M) -> ResponseFrame {
+        ResponseFrame {
+            pieces: encode_response(version, self.correlation_id, message).map(|frame| vec![frame]),
+            api_key: self.api_key,
+            errors: errors_of(version, message),
+        }
     }
 
     /// The answer to a fetch, its records not copied.
     pub fn respond_fetch(&self, response: &FetchResponse) -> ResponseFrame {
-        ResponseFrame(encode_fetch_response(self.version, self.correlation_id, response))
+        ResponseFrame {
+            pieces: encode_fetch_response(self.version, self.correlation_id, response),
+            api_key: self.api_key,
+            errors: errors_of(self.version, response),
+        }
     }
 }
 
-/// A whole response in pieces, length prefix included; or why it could not be encoded, which closes the connection and
-/// is a fault of this broker.
+/// The codes other than success, each with how often it stands in the response. Allocates nothing for a success.
+fn errors_of(version: i16, response: &impl ErrorCodes) -> Vec<(ErrorCode, u64)> {
+    let mut errors: Vec<(ErrorCode, u64)> = Vec::new();
+    response.visit_error_codes(version, |code| {
+        if code == 0 {
+            return;
+        }
+        let code = ErrorCode::from_code(code);
+        match errors.iter_mut().find(|(counted, _)| *counted == code) {
+            Some((_, count)) => *count = count.saturating_add(1),
+            None => errors.push((code, 1)),
+        }
+    });
+    errors
+}
+
+/// A whole response, ready to be sent.
 #[derive(Debug)]
-pub struct ResponseFrame(pub Result<Vec<Bytes>, EncodeError>);
+pub struct ResponseFrame {
+    /// Its bytes in pieces, length prefix included; or why it could not be encoded, which closes the connection and is
+    /// a fault of this broker.
+    pub pieces: Result<Vec<Bytes>, EncodeError>,
+    /// The API that it answers.
+    pub api_key: ApiKey,
+    /// Its error codes, each with how often it stands in the response; empty where all succeeded.
+    pub errors: Vec<(ErrorCode, u64)>,
+}
 
 impl ResponseFrame {
     /// Its length; 0 where it could not be encoded.
     pub fn bytes(&self) -> usize {
-        self.0
+        self.pieces
             .as_ref()
             .map_or(0, |pieces| pieces.iter().map(Bytes::len).sum())
     }

@@ -12,8 +12,11 @@ use integration_tests::codec;
 use integration_tests::connection::{Answer, Connection};
 use integration_tests::metrics;
 use integration_tests::node::{Node, free_address};
+use integration_tests::record_bytes::Batch;
 use integration_tests::schema::{Direction, message};
 use integration_tests::steady_client::SteadyClient;
+use protocol_compat::record_batch::batch::Compression;
+use protocol_compat::record_batch::compression::compress;
 use serde_json::{Value, json};
 
 /// Idle connections, where this process may open so many files.
@@ -262,7 +265,7 @@ fn the_largest_batch_changes_while_the_node_runs() {
     let topic =
         json!({"Topics": [{"Name": "a", "NumPartitions": 1, "ReplicationFactor": 1}], "timeoutMs": 5000});
     ask(&mut admin, "CreateTopics", 5, &topic).expect("an answer");
-    let records = integration_tests::record_bytes::Batch::of(&["x".repeat(2000).as_str()]).hex();
+    let records = Batch::of(&["x".repeat(2000).as_str()]).hex();
     let produce = json!({"TransactionalId": null, "Acks": -1, "TimeoutMs": 5000, "TopicData": [
         {"Name": "a", "PartitionData": [{"Index": 0, "Records": records}]}]});
     let code = |admin: &mut Connection| {
@@ -289,7 +292,9 @@ fn documented_metrics() -> Vec<&'static str> {
 fn every_metric_of_the_table_of_limits_is_served() {
     let scraped_at = free_address().expect("a port");
     let node = Node::start("metrics", &format!("metrics.listener={scraped_at}\n")).expect("a node");
-    // A connection that has ended gives the counters by reason their first row.
+    // Counters by reason and by code have no row before their first count: a connection that ends, and a refusal.
+    let mut refused = Connection::open(node.address).expect("a connection");
+    assert_ne!(set(&mut refused, "", "max.connections", Some("-1")), 0);
     let mut bad = TcpStream::connect(node.address).expect("a connection");
     bad.write_all(&[0xff; 4]).expect("sent");
     assert_eq!(bad.read(&mut [0; 1]).expect("an end"), 0);
@@ -300,5 +305,91 @@ fn every_metric_of_the_table_of_limits_is_served() {
         assert!(Instant::now() < deadline, "not served: {missing:?}");
         let scraped = metrics::scrape(scraped_at).expect("its metrics");
         missing.retain(|name| !scraped.contains(&format!("# TYPE {name} ")));
+    }
+}
+
+/// Every `errors{request="...",error="..."}` of the table of limits, as its labels.
+fn documented_refusals() -> Vec<(&'static str, &'static str)> {
+    let document = include_str!("../../docs/limits.md");
+    let label =
+        |span: &'static str, name: &str| span.split_once(name)?.1.strip_prefix('"')?.split('"').next();
+    let spans = document.split('`').skip(1).step_by(2);
+    spans
+        .filter(|span| span.starts_with("errors{"))
+        .filter_map(|span| Some((label(span, "request=")?, label(span, "error=")?)))
+        .collect()
+}
+
+/// One request of more than its limit allows for each row that says so.
+fn exceed_every_limit(node: &Node) {
+    let mut connection = Connection::open(node.address).expect("a connection");
+    let mut send = |api: &str, version: i16, body: Value| ask(&mut connection, api, version, &body);
+    let create = |name: &str, partitions: i32, configs: Value| {
+        json!({"timeoutMs": 5000, "Topics": [{"Name": name, "NumPartitions": partitions, "ReplicationFactor": 1,
+            "Configs": configs}]})
+    };
+    // A compressed batch is opened only where its records must have keys.
+    let compact = json!([{"Name": "cleanup.policy", "Value": "compact"}]);
+    let small = json!([{"Name": "max.message.bytes", "Value": "1000"}]);
+    send("CreateTopics", 5, create("small", 1, small));
+    send("CreateTopics", 5, create("compacted", 1, compact));
+    send("CreateTopics", 5, create(&"n".repeat(250), 1, json!([])));
+    send("CreateTopics", 5, create("many", 10_001, json!([])));
+
+    let produce = |topic: &str, batch: &Batch| {
+        json!({"TransactionalId": null, "Acks": -1, "TimeoutMs": 5000, "TopicData": [
+            {"Name": topic, "PartitionData": [{"Index": 0, "Records": batch.hex()}]}]})
+    };
+    let zeros = vec![0; (128 << 20) + 1];
+    let bomb = Batch {
+        attributes: 4,
+        payload: Some(compress(Compression::Zstd, 3, &zeros).expect("compressed")),
+        ..Batch::default()
+    };
+    send(
+        "Produce",
+        9,
+        produce("small", &Batch::of(&["x".repeat(2000).as_str()])),
+    );
+    send("Produce", 9, produce("compacted", &bomb));
+
+    let join = |session_timeout_ms: i32| {
+        json!({"GroupId": "group", "SessionTimeoutMs": session_timeout_ms, "RebalanceTimeoutMs": 30000, "MemberId": "",
+            "ProtocolType": "consumer", "Protocols": [{"Name": "range", "Metadata": "0001"}]})
+    };
+    for session_timeout_ms in [1, 30_000, 30_000] {
+        send("JoinGroup", 3, join(session_timeout_ms));
+    }
+    let long = json!({"PartitionIndex": 0, "CommittedOffset": 1, "CommittedLeaderEpoch": -1,
+        "CommittedMetadata": "m".repeat(5000)});
+    let commit = json!({"GroupId": "other", "GenerationIdOrMemberEpoch": -1, "MemberId": "",
+        "GroupInstanceId": null, "Topics": [{"Name": "small", "Partitions": [long]}]});
+    send("OffsetCommit", 8, commit);
+    let value = "v".repeat(32_768);
+    let change = json!([{"Name": "cleanup.policy", "ConfigOperation": 0, "Value": value}]);
+    let alter = json!({"ValidateOnly": false,
+        "Resources": [{"ResourceType": 2, "ResourceName": "small", "Configs": change}]});
+    send("IncrementalAlterConfigs", 1, alter);
+}
+
+#[test]
+fn every_refusal_of_the_table_of_limits_is_counted_by_its_code() {
+    let scraped_at = free_address().expect("a port");
+    let properties = "group.max.size=1\ngroup.initial.rebalance.delay.ms=0";
+    let node = Node::start(
+        "refusals",
+        &format!("{properties}\nmetrics.listener={scraped_at}\n"),
+    )
+    .expect("a node");
+    exceed_every_limit(&node);
+    let scraped = metrics::scrape(scraped_at).expect("its metrics");
+    let refusals = documented_refusals();
+    assert!(refusals.len() >= 8, "{refusals:?}");
+    for (request, error) in refusals {
+        let labels = format!("{{error=\"{error}\",request=\"{request}\"}}");
+        let counted = metrics::sum(&scraped, "kafka_network_requestmetrics_errors_total", |found| {
+            found == labels
+        });
+        assert_eq!(counted, 1.0, "{labels}");
     }
 }

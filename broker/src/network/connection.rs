@@ -392,7 +392,8 @@ impl Connection {
     }
 
     fn answer(&mut self, frame: ResponseFrame) -> Result<(), End> {
-        self.output.push(frame.0?);
+        self.network.metrics.errors(frame.api_key, &frame.errors);
+        self.output.push(frame.pieces?);
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! What the network counts.
 
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
-use protocol_compat::ApiKey;
+use protocol_compat::{ApiKey, ErrorCode};
 
 /// Counters of connections and requests; clones share them.
 #[derive(Clone)]
@@ -31,6 +31,7 @@ pub struct NetworkMetrics {
     /// Times that a request waited for `queued.max.request.bytes`.
     pub budget_waits: IntCounter,
     requests: Vec<(ApiKey, IntCounter)>,
+    errors: IntCounterVec,
 }
 
 impl NetworkMetrics {
@@ -49,15 +50,15 @@ impl NetworkMetrics {
             registry.register(Box::new(gauge.clone()))?;
             Ok(gauge)
         };
-        let family = |name: &str, help: &str, label: &str| -> prometheus::Result<IntCounterVec> {
-            let family = IntCounterVec::new(Opts::new(name, help), &[label])?;
+        let family = |name: &str, help: &str, labels: &[&str]| -> prometheus::Result<IntCounterVec> {
+            let family = IntCounterVec::new(Opts::new(name, help), labels)?;
             registry.register(Box::new(family.clone()))?;
             Ok(family)
         };
         let requests = family(
             "kafka_network_requestmetrics_requests_total",
             "Requests, by API",
-            "request",
+            &["request"],
         )?;
         let of_key = |&key: &ApiKey| (key, requests.with_label_values(&[key.name()]));
         Ok(NetworkMetrics {
@@ -85,7 +86,7 @@ impl NetworkMetrics {
             closed: family(
                 "kafka_server_socket_server_connections_closed_total",
                 "Connections closed, by reason",
-                "reason",
+                &["reason"],
             )?,
             received_bytes: counter(
                 "kafka_server_socket_server_received_bytes_total",
@@ -105,6 +106,11 @@ impl NetworkMetrics {
                 "Times that a request waited for queued.max.request.bytes",
             )?,
             requests: ApiKey::ALL.iter().map(of_key).collect(),
+            errors: family(
+                "kafka_network_requestmetrics_errors_total",
+                "Error codes in answers, by API and by Kafka's name of the code; success is not counted",
+                &["request", "error"],
+            )?,
         })
     }
 
@@ -114,6 +120,15 @@ impl NetworkMetrics {
             && let Some((_, counter)) = self.requests.get(at)
         {
             counter.inc();
+        }
+    }
+
+    /// Counts the error codes of an answer: once for each time that a code stands in it, as Kafka's `ErrorsPerSec`.
+    pub fn errors(&self, key: ApiKey, errors: &[(ErrorCode, u64)]) {
+        for (code, count) in errors {
+            self.errors
+                .with_label_values(&[key.name(), code.name()])
+                .inc_by(*count);
         }
     }
 }

@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use integration_tests::differential::recording::{self, Answers};
+use integration_tests::differential::runner::ErrorCounts;
 use integration_tests::differential::{case::Scenario, cases, compare, runner};
 
 fn main() -> ExitCode {
@@ -68,13 +69,13 @@ fn list(scenarios: &[Scenario]) -> Result<(), String> {
 }
 
 fn answers_of(kafka: SocketAddr, scenarios: &[Scenario]) -> Result<BTreeMap<&'static str, Answers>, String> {
-    runner::await_coordinators(kafka)?;
+    runner::await_coordinators(kafka, &mut ErrorCounts::new())?;
     let mut answers: BTreeMap<&'static str, Answers> = BTreeMap::new();
     let mut failed = 0;
     for scenario in scenarios {
         for version in scenario.versions.clone() {
             let started = Instant::now();
-            match runner::run(kafka, scenario, version) {
+            match runner::run(kafka, scenario, version, &mut ErrorCounts::new()) {
                 Ok(answer) => {
                     answers
                         .entry(scenario.api)

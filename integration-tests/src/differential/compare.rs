@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::case::Scenario;
 use super::deliberate::is_deliberate;
 use super::recording::{self, Answers, differences};
-use super::runner;
+use super::runner::{self, ErrorCounts};
 
 /// One case with different answers.
 pub struct Difference {
@@ -43,6 +43,8 @@ pub struct Outcome {
     pub stale: Vec<String>,
     /// Cases that differ.
     pub differences: Vec<Difference>,
+    /// The error codes of all answers.
+    pub errors: ErrorCounts,
 }
 
 /// Compares with what was recorded.
@@ -64,14 +66,15 @@ pub fn with_answers(
     cauce: SocketAddr,
     scenarios: &[Scenario],
 ) -> Result<Outcome, String> {
-    runner::await_coordinators(cauce)?;
     let mut outcome = Outcome::default();
+    runner::await_coordinators(cauce, &mut outcome.errors)?;
     for scenario in scenarios {
         let different_before = outcome.deliberate;
         for version in scenario.versions.clone() {
             let key = (scenario.name.to_owned(), version);
             let recorded = expected.get(scenario.api).and_then(|answers| answers.get(&key));
-            let places = match (recorded, runner::run(cauce, scenario, version)) {
+            let ran = runner::run(cauce, scenario, version, &mut outcome.errors);
+            let places = match (recorded, ran) {
                 (None, _) => vec!["never recorded from Kafka".to_owned()],
                 (Some(_), Err(why)) => vec![format!("did not run: {why}")],
                 (Some(wanted), Ok(answers)) => {

@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use protocol_compat::ApiKey;
+use protocol_compat::{ApiKey, ErrorCode};
 use serde_json::{Value, json};
 
 use super::case::{Action, Scenario, Step};
@@ -17,10 +17,19 @@ use crate::schema::{self, Direction};
 /// How long "not yet" may last.
 const SETTLING: Duration = Duration::from_secs(30);
 
-/// Runs one scenario at one version.
-pub fn run(address: SocketAddr, scenario: &Scenario, version: i16) -> Result<Vec<Value>, String> {
+/// How often each error code stood in the answers, by the API's name and the code's.
+pub type ErrorCounts = BTreeMap<(&'static str, &'static str), u64>;
+
+/// Runs one scenario at one version and adds the error codes of every answer to `errors`.
+pub fn run(
+    address: SocketAddr,
+    scenario: &Scenario,
+    version: i16,
+    errors: &mut ErrorCounts,
+) -> Result<Vec<Value>, String> {
     let mut run = Run {
         address,
+        errors,
         connections: BTreeMap::new(),
         words: vec![("own".to_owned(), scenario.own_prefix(version))],
     };
@@ -32,13 +41,14 @@ pub fn run(address: SocketAddr, scenario: &Scenario, version: i16) -> Result<Vec
     Ok(answers)
 }
 
-struct Run {
+struct Run<'a> {
     address: SocketAddr,
+    errors: &'a mut ErrorCounts,
     connections: BTreeMap<usize, Connection>,
     words: Words,
 }
 
-impl Run {
+impl Run<'_> {
     fn step(&mut self, step: &Step) -> Result<Option<Value>, String> {
         let deadline = Instant::now() + SETTLING;
         let (api, answer) = loop {
@@ -129,6 +139,10 @@ impl Run {
         if answer == "closed" {
             self.connections.remove(&step.connection);
         }
+        for code in error_codes(&answer).into_iter().filter(|code| *code != 0) {
+            let code = ErrorCode::from_code(i16::try_from(code).unwrap_or(-1));
+            *self.errors.entry((api, code.name())).or_default() += 1;
+        }
         Ok((api, answer))
     }
 }
@@ -194,7 +208,7 @@ fn substituted(body: &Value, words: &Words) -> Value {
 
 /// Waits until the broker coordinates groups on every partition of `__consumer_offsets`: Kafka's own first second
 /// answers with "loading" and "not the coordinator", which no case is about.
-pub fn await_coordinators(address: SocketAddr) -> Result<(), String> {
+pub fn await_coordinators(address: SocketAddr, errors: &mut ErrorCounts) -> Result<(), String> {
     let groups: Vec<Value> = (0..400)
         .map(|number| json!({"GroupId": format!("warm-{number}"), "Topics": null}))
         .collect();
@@ -217,6 +231,7 @@ pub fn await_coordinators(address: SocketAddr) -> Result<(), String> {
     .retry_on(&[14, 15, 16]);
     let mut run = Run {
         address,
+        errors,
         connections: BTreeMap::new(),
         words: Words::new(),
     };

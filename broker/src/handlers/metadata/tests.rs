@@ -90,7 +90,7 @@ fn every_version_can_be_written() {
     for version in 0..=13 {
         let response = answer(&image, &named(&["orders", "nope", "a b"]), version);
         let frame = context(version).respond(&response);
-        assert!(frame.0.is_ok(), "version {version}: {frame:?}");
+        assert!(frame.pieces.is_ok(), "version {version}: {frame:?}");
     }
 }
 
