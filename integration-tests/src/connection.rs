@@ -5,6 +5,10 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use protocol_compat::ApiKey;
+use serde_json::Value;
+
+use crate::codec;
+use crate::schema::{Direction, message};
 
 /// A broker that says nothing for this long is a finding, not a slow machine.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -57,6 +61,20 @@ impl Connection {
         frame.extend(body);
         self.send_frame(&frame)?;
         Ok(correlation_id)
+    }
+
+    /// Sends one request and reads its answer; `None` where none comes.
+    pub fn ask(&mut self, api: &str, version: i16, body: &Value) -> io::Result<Option<Value>> {
+        let of = |direction| message(direction, api).ok_or_else(|| io::Error::other(api.to_owned()));
+        let (request, response) = (of(Direction::Request)?, of(Direction::Response)?);
+        self.send(request.api_key, version, &codec::encode(request, version, body))?;
+        let Answer::Frame(frame) = self.receive()? else {
+            return Ok(None);
+        };
+        let header = if response.flexible.contains(version) { 5 } else { 4 };
+        let body = frame.get(header..).unwrap_or_default();
+        let answer = codec::decode(response, version, body).map_err(|why| io::Error::other(why.0))?;
+        Ok(Some(answer))
     }
 
     /// Sends bytes as one frame.

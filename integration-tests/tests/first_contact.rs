@@ -4,10 +4,8 @@
 //! NOT_COORDINATOR, and the client waits and asks again. Here no request to a coordinator is sent twice, so that any such
 //! answer fails. Only the Metadata request that creates the topic is, as with Kafka: the second answer names it.
 
-use integration_tests::codec;
-use integration_tests::connection::{Answer, Connection};
+use integration_tests::connection::Connection;
 use integration_tests::node::Node;
-use integration_tests::schema::{Direction, message};
 use serde_json::{Value, json};
 
 /// Of the node: a group need not wait for more members.
@@ -15,18 +13,10 @@ const PROPERTIES: &str = "group.initial.rebalance.delay.ms=0";
 
 /// Sends one request and reads its answer, which must come.
 fn ask(connection: &mut Connection, api: &str, version: i16, body: &Value) -> Value {
-    let request = message(Direction::Request, api).expect("a request of the table");
-    let response = message(Direction::Response, api).expect("a response of the table");
-    let bytes = codec::encode(request, version, body);
-    connection
-        .send(request.api_key, version, &bytes)
-        .expect("the request can be sent");
-    let answer = connection.receive().expect("the connection can be read");
-    let Answer::Frame(frame) = answer else {
-        panic!("{api} got {answer:?}");
-    };
-    let header = if response.flexible.contains(version) { 5 } else { 4 };
-    codec::decode(response, version, &frame[header..]).expect("a whole answer")
+    let answer = connection
+        .ask(api, version, body)
+        .expect("the connection can be read");
+    answer.unwrap_or_else(|| panic!("{api} is not answered"))
 }
 
 /// Joins, syncs, commits and reads the commit back; every answer must be a success.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use integration_tests::bench::{connections, process};
 use integration_tests::codec;
-use integration_tests::connection::{Answer, Connection};
+use integration_tests::connection::Connection;
 use integration_tests::metrics;
 use integration_tests::node::{Node, free_address};
 use integration_tests::record_bytes::Batch;
@@ -196,15 +196,9 @@ fn open(broker: SocketAddr) -> TcpStream {
 
 /// Sends one request and gives its answer; `None` where the connection is closed.
 fn ask(connection: &mut Connection, api: &str, version: i16, body: &Value) -> Option<Value> {
-    let request = message(Direction::Request, api).expect("a request of the table");
-    let response = message(Direction::Response, api).expect("a response of the table");
-    let bytes = codec::encode(request, version, body);
-    connection.send(request.api_key, version, &bytes).expect("sent");
-    let Answer::Frame(frame) = connection.receive().expect("a connection that can be read") else {
-        return None;
-    };
-    let header = if response.flexible.contains(version) { 5 } else { 4 };
-    Some(codec::decode(response, version, &frame[header..]).expect("a whole answer"))
+    connection
+        .ask(api, version, body)
+        .expect("a connection that can be read")
 }
 
 fn set(connection: &mut Connection, broker: &str, key: &str, value: Option<&str>) -> i64 {
