@@ -29,8 +29,8 @@ use metadata::group::request::{
     LeaveReply, LeaveRequest, SyncReply, SyncRequest, TopicErrors,
 };
 use metadata::group::{
-    DescribedGroup, GroupConfig, GroupFilter, Input, ListedGroup, Reply, RequestToken, ShardCounters,
-    partition_for,
+    CommittedOffsets, DescribedGroup, GroupConfig, GroupFilter, Input, ListedGroup, Reply, RequestToken,
+    Shard, ShardCounters, partition_for,
 };
 use parking_lot::RwLock;
 use protocol_compat::ErrorCode;
@@ -254,8 +254,10 @@ impl GroupCoordinator {
     /// # Errors
     /// Why the group's shard cannot be read.
     pub async fn describe_group(&self, group_id: &str) -> Result<Option<DescribedGroup>, ErrorCode> {
-        let shard = self.shard(self.partition_of(group_id)).await?;
-        shard.read(|shard, rows| shard.describe_group(group_id, rows))
+        self.read(self.partition_of(group_id), |shard, rows| {
+            shard.describe_group(group_id, rows)
+        })
+        .await
     }
 
     /// ListGroups over all partitions. Creates nothing.
@@ -268,8 +270,10 @@ impl GroupCoordinator {
             return Ok(groups);
         }
         for partition in 0..self.topic.num_partitions() {
-            let shard = self.shard(partition).await?;
-            groups.extend(shard.read(|shard, rows| shard.list_groups(filter, rows))?);
+            groups.extend(
+                self.read(partition, |shard, rows| shard.list_groups(filter, rows))
+                    .await?,
+            );
         }
         Ok(groups)
     }
@@ -285,14 +289,15 @@ impl GroupCoordinator {
         topics: Option<&[TopicPartitions]>,
         require_stable: bool,
     ) -> Result<Vec<FetchedTopic>, ErrorCode> {
-        let shard = self.shard(self.partition_of(group_id)).await?;
+        let partition = self.partition_of(group_id);
         if require_stable {
-            shard.settled().await;
+            self.shard(partition).await?.settled().await;
         }
-        shard.read(|shard, rows| match topics {
+        self.read(partition, |shard, rows| match topics {
             Some(topics) => shard.fetch_offsets(group_id, topics, rows),
             None => shard.fetch_all_offsets(group_id, rows),
         })
+        .await
     }
 
     /// One expiry pass over all groups; groups without members leave memory.
@@ -364,6 +369,18 @@ impl GroupCoordinator {
         answer.await.map_err(|_| ErrorCode::NotCoordinator)
     }
 
+    /// Reads a shard; where the store turns out to be damaged, another one that was filled from the log.
+    async fn read<R>(
+        &self,
+        partition: i32,
+        read: impl Fn(&Shard, &dyn CommittedOffsets) -> R,
+    ) -> Result<R, ErrorCode> {
+        if let Ok(seen) = self.shard(partition).await?.read(&read) {
+            return Ok(seen);
+        }
+        self.shard(partition).await?.read(&read)
+    }
+
     fn running(&self) -> Vec<Arc<ShardRuntime>> {
         let slots = self.slots.read();
         slots.values().filter_map(|slot| slot.running()).collect()
@@ -391,11 +408,11 @@ impl GroupCoordinator {
         if partition >= self.topic.num_partitions() {
             return Err(ErrorCode::NotCoordinator);
         }
-        let topic = self.topic.clone();
-        let opened = tokio::task::spawn_blocking(move || topic.open(partition)).await;
-        let offsets = opened.map_err(|_| ErrorCode::UnknownServerError)??;
-        debug!(partition, "loaded a shard of the group coordinator");
-        let shard = ShardRuntime::load(offsets, &self.config, self.clock, self.timers.clone());
+        let mut shard = self.load(partition).await?;
+        if !shard.is_current() {
+            // Its rows could not be read. If the store is damaged, the next shard gets another one.
+            shard = self.load(partition).await?;
+        }
         *slot.running.write() = Some(shard.clone());
         // Behind the line above: of topics that are deleted from now on the shard is told.
         if let Some(topics) = self.topic.topics() {
@@ -405,6 +422,19 @@ impl GroupCoordinator {
             ));
         }
         Ok(shard)
+    }
+
+    async fn load(&self, partition: i32) -> Result<Arc<ShardRuntime>, ErrorCode> {
+        let topic = self.topic.clone();
+        let opened = tokio::task::spawn_blocking(move || topic.open(partition)).await;
+        let offsets = opened.map_err(|_| ErrorCode::UnknownServerError)??;
+        debug!(partition, "loaded a shard of the group coordinator");
+        Ok(ShardRuntime::load(
+            offsets,
+            &self.config,
+            self.clock,
+            self.timers.clone(),
+        ))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Measures how long the offset store takes from open to ready with a million committed offsets.
 //!
-//! `cargo run -p storage --example offset_store_open [-- ROWS]` fills a store in a temporary directory, leaves it without
-//! a clean close, opens it five times and prints each time until the first group's offsets are read.
+//! `cargo run -p storage --example offset_store_open [-- ROWS]` fills a store in a temporary directory, closes
+//! it, opens it five times and prints each time until the first group's offsets are read.
 
 use std::error::Error;
 use std::ops::ControlFlow;
@@ -18,10 +18,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .map_or(Ok(1_000_000), |rows| rows.parse())?;
     let dir = tempfile::tempdir()?;
     let path = dir.path().join("offsets");
-    let options = OffsetStoreOptions {
-        sync_writes: false,
-        ..OffsetStoreOptions::default()
-    };
+    let options = OffsetStoreOptions::default();
     fill(&OffsetStore::open(&path, &options)?, rows / OFFSETS_PER_GROUP)?;
     for _ in 0..5 {
         let start = Instant::now();

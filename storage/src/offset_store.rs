@@ -1,10 +1,13 @@
 //! Committed offsets and group metadata as a view of `__consumer_offsets`: RocksDB, or its twin in memory.
 //!
 //! Each partition of the topic has rows and the offset up to which its log is in them; both change in one write, so
-//! that the view never claims rows it does not have (rule S18). The log is the truth: a store that is lost, damaged or
-//! of another format is emptied and filled again from the log. What a row means is the group coordinator's matter, what
+//! that the view never claims rows it does not have (rule S18). The log is the truth: writes are not synced, a killed process
+//! finds the store as it was a little earlier, and a store that is lost, damaged or of another format is emptied; the log
+//! fills in what is missing. What a row means is the group coordinator's matter, what
 //! a key looks like stands in [`row_key`].
 
+#[cfg(test)]
+mod damage_tests;
 mod memory;
 mod rocks;
 pub mod row_key;
@@ -37,18 +40,14 @@ pub struct OffsetStoreOptions {
     pub memory_bytes: usize,
     /// Files that may be open at a time.
     pub max_open_files: i32,
-    /// Whether each write is on disk when it returns. Without it a power cut takes a tail of the writes, which the log
-    /// gives back; a killed process loses nothing either way.
-    pub sync_writes: bool,
 }
 
 impl Default for OffsetStoreOptions {
-    /// 8 MiB, 64 files, synced writes.
+    /// 8 MiB, 64 files.
     fn default() -> OffsetStoreOptions {
         OffsetStoreOptions {
             memory_bytes: 8 << 20,
             max_open_files: 64,
-            sync_writes: true,
         }
     }
 }
@@ -205,6 +204,35 @@ impl OffsetStore {
         ])
     }
 
+    /// Whether damage was found. Such a store answers nothing any more: [`OffsetStore::replace`] it.
+    pub fn is_lost(&self) -> bool {
+        match &self.backend {
+            Backend::Rocks(rocks) => rocks.is_lost(),
+            Backend::Memory(_) => false,
+        }
+    }
+
+    /// Closes this store and opens an empty one in its place. Waits for calls under way.
+    ///
+    /// # Errors
+    /// RocksDB's; another try may succeed.
+    pub fn replace(&self) -> Result<OffsetStore, OffsetStoreError> {
+        match &self.backend {
+            Backend::Rocks(rocks) => Ok(OffsetStore {
+                backend: Backend::Rocks(Box::new(rocks.replace()?)),
+            }),
+            Backend::Memory(_) => Ok(OffsetStore::in_memory()),
+        }
+    }
+
+    /// About how many rows there are; a row that was written again may count twice.
+    pub fn estimated_rows(&self) -> u64 {
+        match &self.backend {
+            Backend::Rocks(rocks) => rocks.estimated_rows(),
+            Backend::Memory(memory) => memory.row_count(),
+        }
+    }
+
     /// What the store holds in memory: write buffers, cached blocks, table readers.
     pub fn memory_usage_bytes(&self) -> u64 {
         match &self.backend {
@@ -213,7 +241,7 @@ impl OffsetStore {
         }
     }
 
-    /// Moves write buffers to tables, so that the next open has no write-ahead log to read.
+    /// Moves write buffers to tables, so that the next open finds every row.
     ///
     /// # Errors
     /// RocksDB's.

@@ -1,7 +1,8 @@
 //! `__consumer_offsets` as this node holds it: created through the controller on first use, its partitions in the node's logs,
 //! their rows in the offset store.
 //!
-//! Rule: the log is the truth. A store that lacks records gets them from the log, a store that knows more than the log, or another
+//! Rule: the log is the truth. A store that lacks records gets them from the log, unless compaction took some of them (a
+//! tombstone may be among those): it is emptied and filled again then. So is a store that knows more than the log, or another
 //! topic of this name, is emptied and filled again.
 
 use std::sync::Arc;
@@ -113,12 +114,23 @@ impl OffsetsTopic for LogOffsetsTopic {
 
     fn open(&self, partition: i32) -> Result<Arc<dyn OffsetsPartition>, ErrorCode> {
         let led = self.partitions.led_partition(OFFSETS_TOPIC, partition)?;
-        let opened = LogOffsetsPartition::open(partition, led, self.store.wait()?);
-        Ok(Arc::new(opened.map_err(|cause| {
-            error!(partition, cause, "could not load a partition of {OFFSETS_TOPIC}");
-            ErrorCode::KafkaStorageError
-        })?))
+        let open = || {
+            let store = self.store.wait()?;
+            LogOffsetsPartition::open(partition, led.clone(), store.clone())
+                .map_err(|cause| load_failed(partition, &store, &cause))
+        };
+        // Damage of the store shows when it is read; the next one is empty.
+        let opened = open().or_else(|code| if self.store.is_lost() { open() } else { Err(code) });
+        Ok(Arc::new(opened?))
     }
+}
+
+fn load_failed(partition: i32, store: &OffsetStore, cause: &str) -> ErrorCode {
+    // A store that was given up has said so itself.
+    if !store.is_lost() {
+        error!(partition, cause, "could not load a partition of {OFFSETS_TOPIC}");
+    }
+    ErrorCode::KafkaStorageError
 }
 
 /// One partition: a log, and its rows in the store.
@@ -150,23 +162,51 @@ impl LogOffsetsPartition {
         if log.high_watermark() < log.log_end_offset() {
             log.flush_all().map_err(|cause| cause.to_string())?;
         }
-        let end = log.high_watermark();
-        let mut next = self
-            .first_missing(log.log_start_offset(), end)
+        let (start, end) = (log.log_start_offset(), log.high_watermark());
+        let first = self
+            .first_missing(start, end)
             .map_err(|cause| cause.to_string())?;
+        if self.fill(first, end, first > start)? {
+            return Ok(());
+        }
+        info!(
+            partition = self.partition,
+            "the log was compacted behind the offset store, filling it again"
+        );
+        self.empty(start).map_err(|cause| cause.to_string())?;
+        self.fill(start, end, false).map(drop)
+    }
+
+    /// Takes the log from `next` to `end` into the rows. Where it must be `whole` and lacks a record, rows stay behind that a
+    /// removed tombstone would have removed: then this ends with `false`.
+    fn fill(&self, mut next: i64, end: i64, whole: bool) -> Result<bool, String> {
+        let log = self.led.log();
         while next < end {
             let read = log
                 .read(next, READ_BYTES, end, true)
                 .map_err(|cause| cause.to_string())?;
-            if read.next_offset <= next {
-                return Err(format!("the log shows nothing at offset {next} of {end}"));
+            if whole && !record_batches::are_whole(&read.records, next)? {
+                return Ok(false);
             }
             let records = record_batches::decode(&read.records, next)?;
-            store_rows::apply(&self.store, self.partition, &records, read.next_offset)
+            // Compaction may leave nothing in front of the end.
+            next = if read.records.is_empty() {
+                end
+            } else {
+                read.next_offset
+            };
+            store_rows::apply(&self.store, self.partition, &records, next)
                 .map_err(|cause| cause.to_string())?;
-            next = read.next_offset;
         }
-        Ok(())
+        Ok(true)
+    }
+
+    /// A store that was given up has said so itself.
+    fn failed(&self, what: &str, cause: &dyn std::fmt::Display) -> ErrorCode {
+        if !self.store.is_lost() {
+            error!(partition = self.partition, %cause, "{what}");
+        }
+        ErrorCode::KafkaStorageError
     }
 
     /// The first offset of the log that is not in the rows; rows that are not of this log are gone then.
@@ -182,12 +222,18 @@ impl LogOffsetsPartition {
                         "filling the offset store again from the log"
                     );
                 }
-                self.store.clear(self.partition)?;
-                self.store
-                    .apply(self.partition, &[(TOPIC_ID_ROW, Some(&topic_id))], start)?;
+                self.empty(start)?;
                 Ok(start)
             }
         }
+    }
+
+    /// Removes all rows; those of this log from `start` on may come.
+    fn empty(&self, start: i64) -> Result<(), OffsetStoreError> {
+        let topic_id = self.led.topic_id().0.into_bytes();
+        self.store.clear(self.partition)?;
+        self.store
+            .apply(self.partition, &[(TOPIC_ID_ROW, Some(&topic_id))], start)
     }
 }
 
@@ -200,7 +246,7 @@ impl OffsetsPartition for LogOffsetsPartition {
     }
 
     fn is_gone(&self) -> bool {
-        self.led.is_gone()
+        self.led.is_gone() || self.store.is_lost()
     }
 
     fn committed_offset(&self) -> i64 {
@@ -212,10 +258,8 @@ impl OffsetsPartition for LogOffsetsPartition {
     }
 
     fn materialise(&self, records: &[CoordinatorRecord], end_offset: i64) -> Result<(), ErrorCode> {
-        store_rows::apply(&self.store, self.partition, records, end_offset).map_err(|cause| {
-            error!(partition = self.partition, %cause, "could not write committed offsets");
-            ErrorCode::KafkaStorageError
-        })
+        store_rows::apply(&self.store, self.partition, records, end_offset)
+            .map_err(|cause| self.failed("could not write committed offsets", &cause))
     }
 
     fn with_rows(&self, read: &mut dyn FnMut(&dyn CommittedOffsets)) -> Result<(), ErrorCode> {
@@ -223,13 +267,7 @@ impl OffsetsPartition for LogOffsetsPartition {
         read(&rows);
         match rows.failure() {
             None => Ok(()),
-            Some(cause) => {
-                error!(
-                    partition = self.partition,
-                    cause, "could not read committed offsets"
-                );
-                Err(ErrorCode::KafkaStorageError)
-            }
+            Some(cause) => Err(self.failed("could not read committed offsets", &cause)),
         }
     }
 }

@@ -33,7 +33,7 @@ pub trait OffsetsPartition: Send + Sync + 'static {
     /// # Errors
     /// As an append to the log; then nothing was appended.
     fn append(&self, records: &[CoordinatorRecord], now_ms: i64) -> Result<i64, ErrorCode>;
-    /// Whether the topic was deleted; another of its name has other groups.
+    /// Whether the topic was deleted, whose successor has other groups, or the rows were lost: it must be opened again.
     fn is_gone(&self) -> bool;
     /// Everything below this offset is committed.
     fn committed_offset(&self) -> i64;

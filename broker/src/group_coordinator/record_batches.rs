@@ -72,6 +72,24 @@ pub(super) fn decode(batches: &[u8], from: i64) -> Result<Vec<CoordinatorRecord>
     Ok(decoded)
 }
 
+/// Whether these batches have a record at every offset from `from` on to their end, so that compaction took none.
+///
+/// # Errors
+/// A sentence that says what cannot be read.
+pub(super) fn are_whole(batches: &[u8], from: i64) -> Result<bool, String> {
+    let (mut rest, mut next) = (batches, from);
+    while !rest.is_empty() {
+        let (batch, after) = RecordBatch::split_first(rest).map_err(|cause| cause.to_string())?;
+        let offsets = i64::from(batch.last_offset_delta()) + 1;
+        if batch.base_offset() > next || i64::from(batch.record_count()) != offsets {
+            return Ok(false);
+        }
+        next = batch.next_offset();
+        rest = after;
+    }
+    Ok(next > from)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,6 +115,24 @@ mod tests {
         let (first, rest) = RecordBatch::split_first(&many).unwrap();
         assert!(first.size_bytes() <= 1000 && !rest.is_empty());
         assert!(encode(&[], 1000, 5).unwrap().is_empty());
+    }
+
+    #[test]
+    fn batches_are_whole_until_a_record_is_missing() {
+        let batch = |base: i64| {
+            let mut batch = BatchBuilder::new(base, Compression::None, TimestampType::CreateTime, None, -1);
+            batch.append(5, Some(b"k"), None, &[]);
+            batch.append(5, Some(b"l"), None, &[]);
+            batch.build().to_vec()
+        };
+        let whole = |batches: &[Vec<u8>], from| are_whole(&batches.concat(), from).unwrap();
+        assert!(whole(&[batch(4), batch(6)], 4) && whole(&[batch(4), batch(6)], 5));
+        assert!(!whole(&[batch(4), batch(7)], 4), "a batch is gone");
+        assert!(!whole(&[batch(4)], 3), "the first is gone");
+        assert!(!whole(&[], 3), "all are gone");
+        let mut thinned = batch(4);
+        thinned[57..61].copy_from_slice(&1i32.to_be_bytes());
+        assert!(!whole(&[thinned], 4), "a record is gone");
     }
 
     #[test]

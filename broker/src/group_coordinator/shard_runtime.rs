@@ -297,7 +297,6 @@ impl ShardRuntime {
                 break;
             };
             if let Err(code) = self.offsets.materialise(&batch.records, batch.end_offset) {
-                error!(%code, "could not keep committed offsets");
                 self.unload(state, code);
                 break;
             }

@@ -13,6 +13,7 @@ use tracing::{debug, warn};
 
 use crate::clock::Clock;
 use crate::config::NodeConfig;
+use crate::group_coordinator::OpeningStore;
 use crate::http::HttpState;
 use crate::replica_manager::ReplicaManager;
 
@@ -24,6 +25,7 @@ pub(super) fn start(
     config: &Arc<NodeConfig>,
     replicas: &Arc<ReplicaManager>,
     http: &Arc<HttpState>,
+    offset_store: &OpeningStore,
     clock: Clock,
 ) -> Vec<JoinHandle<()>> {
     let passes = &config.passes;
@@ -35,6 +37,7 @@ pub(super) fn start(
         })
     };
     let (producers_of, owner) = (replicas.clone(), replicas.clone());
+    let offset_store = offset_store.clone();
     vec![
         tokio::spawn(recover(threads, replicas.clone(), http.clone())),
         every(Duration::from_millis(passes.retention_ms), logs, move |logs| {
@@ -56,6 +59,12 @@ pub(super) fn start(
             passes.recovery_point_checkpoint_ms,
             OffsetCheckpoint::RecoveryPoint,
         ),
+        // A recovery point of its own: what a kill takes of the rows is read from the logs again.
+        every(
+            Duration::from_millis(passes.recovery_point_checkpoint_ms),
+            logs,
+            move |_| flush_offset_store(&offset_store),
+        ),
         checkpoint(passes.log_start_checkpoint_ms, OffsetCheckpoint::LogStart),
         checkpoint(
             passes.high_watermark_checkpoint_ms,
@@ -68,6 +77,16 @@ pub(super) fn start(
             }
         }),
     ]
+}
+
+/// Puts the rows of committed offsets on the disk.
+pub(super) fn flush_offset_store(store: &OpeningStore) {
+    let Some(store) = store.get() else {
+        return;
+    };
+    if let Err(cause) = store.flush() {
+        debug!(%cause, "committed offsets are read from the log again by the next start");
+    }
 }
 
 /// Runs a pass again and again on a thread that may block; where the period is 0 once, as Kafka's scheduler does.

@@ -72,6 +72,7 @@ pub struct Server {
     controller: ControllerServer,
     broker_epoch: i64,
     replicas: Arc<ReplicaManager>,
+    offset_store: OpeningStore,
     failures: mpsc::Receiver<String>,
     shutdown: watch::Sender<bool>,
     serving: Vec<JoinHandle<()>>,
@@ -92,13 +93,10 @@ impl Server {
         let disk = Disk::real();
         let logs = Arc::new(open_logs(&disk, &config)?);
         let cluster_id: Arc<str> = logs.cluster_id().into();
-        // Rows are a view of the log: what a power cut takes of them, the log gives back.
-        let options = OffsetStoreOptions {
-            sync_writes: false,
-            ..OffsetStoreOptions::default()
-        };
-        let (store, opening_store) =
-            OpeningStore::begin(config.metadata_log_dir.join(OFFSET_STORE_DIR), options);
+        let (store, opening_store) = OpeningStore::begin(
+            config.metadata_log_dir.join(OFFSET_STORE_DIR),
+            OffsetStoreOptions::default(),
+        );
 
         let cache = MetadataCache::new(Arc::new(MetadataImage::empty(cluster_id.clone())));
         let publisher = Arc::new(MetadataPublisher::new(cache.clone()));
@@ -120,7 +118,7 @@ impl Server {
         let registration = registration(&config, &logs, &ports);
         let epoch = register_broker(&controller.handle(), registration).await?;
         let producer_ids = ProducerIdManager::new(controller.handle(), config.node_id, epoch);
-        let group_coordinator = start_groups(&config, &cache, &controller, &replicas, store, clock);
+        let group_coordinator = start_groups(&config, &cache, &controller, &replicas, store.clone(), clock);
         follow_topics(&publisher, &group_coordinator);
         let services = Services {
             group_coordinator: group_coordinator.clone(),
@@ -143,7 +141,7 @@ impl Server {
         let bound = ports.addresses();
         let mut serving = ports.serve(&network, &http, &stopping);
         serving.shrink_to_fit();
-        let mut background = background::start(&config, &replicas, &http, clock);
+        let mut background = background::start(&config, &replicas, &http, &store, clock);
         let (high, low) = Uuid::new_v4().as_u64_pair();
         background.push(cleaning::start(
             &replicas,
@@ -161,6 +159,7 @@ impl Server {
             controller,
             broker_epoch: epoch,
             replicas,
+            offset_store: store,
             failures,
             shutdown,
             serving,
@@ -222,8 +221,12 @@ impl Server {
             return;
         }
         drop(self.replicas);
-        let (logs, epoch) = (self.logs, self.broker_epoch);
-        let closed = tokio::task::spawn_blocking(move || logs.shutdown_cleanly(epoch)).await;
+        let (logs, epoch, store) = (self.logs, self.broker_epoch, self.offset_store);
+        let closed = tokio::task::spawn_blocking(move || {
+            background::flush_offset_store(&store);
+            logs.shutdown_cleanly(epoch)
+        })
+        .await;
         match closed {
             Ok(()) => info!("stopped"),
             Err(cause) => warn!(%cause, "the logs were not closed cleanly"),

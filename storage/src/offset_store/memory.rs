@@ -44,6 +44,10 @@ impl Memory {
         }
     }
 
+    pub(super) fn row_count(&self) -> u64 {
+        self.rows.read().len() as u64
+    }
+
     pub(super) fn memory_usage_bytes(&self) -> u64 {
         let rows = self.rows.read();
         rows.iter()

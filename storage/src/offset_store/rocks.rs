@@ -1,26 +1,32 @@
-//! The store in RocksDB: one column family, one write-ahead log, memory under one bound.
+//! The store in RocksDB: one column family, no write-ahead log, memory under one bound.
 //!
-//! A torn tail of the write-ahead log is cut off, damage before it is refused (RocksDB's own default would drop what
-//! follows the damage in silence). Refused, damaged or foreign content is dropped whole: the log has it.
+//! The partitions' logs are the write-ahead log. What RocksDB has on disk is a state of the whole store at one moment, each
+//! partition's applied offset in it; a killed process loses what came after, a few MiB at most, and reads it from the logs
+//! again. Damaged or foreign content is dropped whole, whether it shows when the store opens or when a row is read: every
+//! block has a checksum. After damage no call is answered, because the rows beside it may be needed by whoever asks next.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use parking_lot::RwLock;
 use rocksdb::{
-    BlockBasedOptions, Cache, DB, DBCompressionType, DBRawIteratorWithThreadMode, DBRecoveryMode, Error,
-    ErrorKind, FlushOptions, LogLevel, Options, WriteBatch, WriteBufferManager, WriteOptions,
+    BlockBasedOptions, Cache, DB, DBCompressionType, DBRawIteratorWithThreadMode, Error, ErrorKind,
+    FlushOptions, LogLevel, Options, WriteBatch, WriteBufferManager, WriteOptions,
 };
 
 use super::{Change, OffsetStoreError, OffsetStoreOptions, Step};
 
 /// Layout of keys and values. A store of another one is emptied.
-const FORMAT: &[u8] = b"1";
+const FORMAT: &[u8] = b"2";
 const FORMAT_KEY: &[u8] = b"format";
 
 pub(super) struct Rocks {
     path: PathBuf,
-    db: DB,
+    options: OffsetStoreOptions,
+    /// `None` once the store was closed to make room for another.
+    db: RwLock<Option<DB>>,
     cache: Cache,
-    write_options: WriteOptions,
+    is_lost: AtomicBool,
 }
 
 impl std::fmt::Debug for Rocks {
@@ -36,13 +42,17 @@ impl Rocks {
         match Rocks::try_open(path, options) {
             Ok(Some(rocks)) => return Ok(rocks),
             Ok(None) => {
-                tracing::warn!(path = %path.display(), "offset store has another format, it is filled again from the log")
+                tracing::warn!(path = %path.display(), "the offset store has another format, it is filled again from the log");
             }
-            Err(e) if e.kind() == ErrorKind::Corruption => {
-                tracing::warn!(path = %path.display(), reason = %e, "offset store is damaged, it is filled again from the log");
+            Err(e) if is_damage_at_open(&e) => {
+                tracing::warn!(path = %path.display(), reason = %e, "the offset store is damaged, it is filled again from the log");
             }
             Err(e) => return Err(failure(path, &e)),
         }
+        Rocks::open_empty(path, options)
+    }
+
+    fn open_empty(path: &Path, options: &OffsetStoreOptions) -> Result<Rocks, OffsetStoreError> {
         DB::destroy(&Options::default(), path).map_err(|e| failure(path, &e))?;
         match Rocks::try_open(path, options) {
             Ok(Some(rocks)) => Ok(rocks),
@@ -56,21 +66,32 @@ impl Rocks {
 
     /// `None` if the store has another format.
     fn try_open(path: &Path, options: &OffsetStoreOptions) -> Result<Option<Rocks>, Error> {
-        let cache = Cache::new_lru_cache(options.memory_bytes);
+        let readers = TABLE_READER_BYTES.saturating_mul(usize::try_from(options.max_open_files).unwrap_or(0));
+        let cache = Cache::new_lru_cache(options.memory_bytes.saturating_sub(readers));
         let db = DB::open(&database_options(options, &cache), path)?;
         match db.get(FORMAT_KEY)? {
             Some(format) if format == FORMAT => {}
             Some(_) => return Ok(None),
-            None => db.put(FORMAT_KEY, FORMAT)?,
+            None => db.put_opt(FORMAT_KEY, FORMAT, &unlogged())?,
         }
-        let mut write_options = WriteOptions::default();
-        write_options.set_sync(options.sync_writes);
         Ok(Some(Rocks {
             path: path.to_owned(),
-            db,
+            options: *options,
+            db: RwLock::new(Some(db)),
             cache,
-            write_options,
+            is_lost: AtomicBool::new(false),
         }))
+    }
+
+    /// Closes this store and opens an empty one in its place.
+    pub(super) fn replace(&self) -> Result<Rocks, OffsetStoreError> {
+        self.is_lost.store(true, Ordering::Release);
+        drop(self.db.write().take());
+        Rocks::open_empty(&self.path, &self.options)
+    }
+
+    pub(super) fn is_lost(&self) -> bool {
+        self.is_lost.load(Ordering::Acquire)
     }
 
     pub(super) fn write(&self, changes: &[Change<'_>]) -> Result<(), OffsetStoreError> {
@@ -82,13 +103,11 @@ impl Rocks {
                 Change::RemoveRange(from, to) => batch.delete_range(from, to),
             }
         }
-        self.db
-            .write_opt(batch, &self.write_options)
-            .map_err(|e| self.failed(&e))
+        self.with_db(|db| db.write_opt(batch, &unlogged()))
     }
 
     pub(super) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, OffsetStoreError> {
-        self.db.get(key).map_err(|e| self.failed(&e))
+        self.with_db(|db| db.get(key))
     }
 
     pub(super) fn scan(
@@ -96,38 +115,83 @@ impl Rocks {
         from: &[u8],
         entry: &mut dyn FnMut(&[u8], &[u8]) -> Step,
     ) -> Result<(), OffsetStoreError> {
-        let mut rows: DBRawIteratorWithThreadMode<'_, DB> = self.db.raw_iterator();
-        rows.seek(from);
-        while let Some((key, value)) = rows.item() {
-            match entry(key, value) {
-                Step::Next => rows.next(),
-                Step::Seek(key) => rows.seek(key),
-                Step::Stop => return Ok(()),
+        self.with_db(|db| {
+            let mut rows: DBRawIteratorWithThreadMode<'_, DB> = db.raw_iterator();
+            rows.seek(from);
+            while let Some((key, value)) = rows.item() {
+                match entry(key, value) {
+                    Step::Next => rows.next(),
+                    Step::Seek(key) => rows.seek(key),
+                    Step::Stop => return Ok(()),
+                }
             }
-        }
-        rows.status().map_err(|e| self.failed(&e))
+            rows.status()
+        })
     }
 
     pub(super) fn flush(&self) -> Result<(), OffsetStoreError> {
         let mut options = FlushOptions::default();
         options.set_wait(true);
-        self.db.flush_opt(&options).map_err(|e| self.failed(&e))
+        self.with_db(|db| db.flush_opt(&options))
     }
 
     pub(super) fn memory_usage_bytes(&self) -> u64 {
         // Write buffers are charged to the cache; readers of open tables are not.
-        let readers = self
-            .db
-            .property_int_value("rocksdb.estimate-table-readers-mem")
-            .ok()
-            .flatten()
-            .unwrap_or(0);
-        readers.saturating_add(self.cache.get_usage() as u64)
+        self.property("rocksdb.estimate-table-readers-mem")
+            .saturating_add(self.cache.get_usage() as u64)
+    }
+
+    pub(super) fn estimated_rows(&self) -> u64 {
+        self.property("rocksdb.estimate-num-keys")
+    }
+
+    fn property(&self, name: &str) -> u64 {
+        let value = self.with_db(|db| db.property_int_value(name));
+        value.ok().flatten().unwrap_or(0)
+    }
+
+    /// A scan may look something up on its way, so the lock is taken again by who has it.
+    fn with_db<R>(&self, work: impl FnOnce(&DB) -> Result<R, Error>) -> Result<R, OffsetStoreError> {
+        let db = self.db.read_recursive();
+        match db.as_ref() {
+            Some(db) if !self.is_lost() => work(db).map_err(|error| self.failed(&error)),
+            _ => Err(OffsetStoreError {
+                path: self.path.clone(),
+                reason: "the store was damaged and is given up".to_owned(),
+            }),
+        }
     }
 
     fn failed(&self, error: &Error) -> OffsetStoreError {
+        if is_damage(error) && !self.is_lost.swap(true, Ordering::AcqRel) {
+            tracing::warn!(path = %self.path.display(), reason = %error, "the offset store is damaged, it is filled again from the log");
+        }
         failure(&self.path, error)
     }
+}
+
+/// Whether something that RocksDB wrote is not there any more. That a file is missing is told by the text alone.
+fn is_damage(error: &Error) -> bool {
+    match error.kind() {
+        ErrorKind::Corruption => true,
+        ErrorKind::IOError => error.as_ref().contains("No such file or directory"),
+        _ => false,
+    }
+}
+
+/// While a store opens, what RocksDB does not understand is damage or comes from another program.
+fn is_damage_at_open(error: &Error) -> bool {
+    is_damage(error)
+        || matches!(
+            error.kind(),
+            ErrorKind::InvalidArgument | ErrorKind::NotSupported | ErrorKind::NotFound
+        )
+}
+
+fn unlogged() -> WriteOptions {
+    let mut options = WriteOptions::default();
+    options.disable_wal(true);
+    options
 }
 
 fn failure(path: &Path, error: &Error) -> OffsetStoreError {
@@ -137,14 +201,17 @@ fn failure(path: &Path, error: &Error) -> OffsetStoreError {
     }
 }
 
+/// Memory kept free for the reader of one open table; its index and filter are in the cache.
+const TABLE_READER_BYTES: usize = 8 << 10;
+
 /// Of the whole memory this part may be write buffers; the rest is for blocks.
 const WRITE_BUFFER_SHARE: usize = 8;
 
 fn database_options(options: &OffsetStoreOptions, cache: &Cache) -> Options {
+    // What is in write buffers is read from the logs again after a kill.
     let write_bytes = (options.memory_bytes / WRITE_BUFFER_SHARE).max(64 << 10);
     let mut database = Options::default();
     database.create_if_missing(true);
-    database.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
     // One bound for everything: buffers are charged to the block cache.
     database.set_write_buffer_manager(&WriteBufferManager::new_write_buffer_manager_with_cache(
         write_bytes,
@@ -154,8 +221,6 @@ fn database_options(options: &OffsetStoreOptions, cache: &Cache) -> Options {
     database.set_write_buffer_size(write_bytes / 2);
     database.set_max_write_buffer_number(2);
     database.set_block_based_table_factory(&table_options(cache));
-    // A start replays at most this much.
-    database.set_max_total_wal_size(write_bytes as u64);
     database.set_max_open_files(options.max_open_files);
     database.set_compression_type(DBCompressionType::None);
     database.set_max_background_jobs(2);

@@ -4,6 +4,8 @@ use std::ops::ControlFlow;
 
 use bytes::Bytes;
 use metadata::group::{GroupMetadata, OffsetAndMetadata};
+use protocol_compat::record_batch::batch::{Compression, TimestampType};
+use protocol_compat::record_batch::builder::BatchBuilder;
 use protocol_compat::{TopicId, TopicPartition};
 use storage::disk::{Disk, SimDisk};
 use storage::log::{AppendOrigin, FileCache, LogConfig, OpenParams, PartitionLog};
@@ -157,6 +159,21 @@ fn a_store_that_lags_gets_the_tail_of_the_log_only() {
     store_rows::apply(&store, 3, &[offset("mark", 0, 9)], 4).unwrap();
     let caught_up = rows(&open(&led, &store));
     assert_eq!(caught_up, ["t-0=2", "t-1=5", "u-0=7", "mark-0=9", "generation 5"]);
+}
+
+#[test]
+fn a_store_that_lags_behind_a_compacted_log_is_filled_again() {
+    let (led, store) = (led("a", 1), Arc::new(OffsetStore::in_memory()));
+    filled(&led, &store);
+    store_rows::apply(&store, 3, &[offset("removed", 0, 9)], 4).unwrap();
+    // The tombstone at offset 4 was compacted away before the store saw it.
+    let (key, value) = offset("t", 1, 8).encode().unwrap();
+    let mut batch = BatchBuilder::new(5, Compression::None, TimestampType::CreateTime, None, 0);
+    batch.append(1, Some(&key), value.as_deref(), &[]);
+    led.log().append_as_follower(batch.build(), 1).unwrap();
+    led.log().update_high_watermark(6);
+    assert_eq!(rows(&open(&led, &store)), ["t-0=2", "t-1=8", "generation 4"]);
+    assert_eq!(store.applied_offset(3), Ok(Some(6)));
 }
 
 #[test]
