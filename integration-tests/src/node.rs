@@ -55,7 +55,17 @@ impl Node {
         self.process.wait().map(drop)
     }
 
-    /// Starts it again after [`Node::kill`].
+    /// Stops the node as an operator does; its directory stays.
+    pub fn stop(&mut self) -> io::Result<()> {
+        let pid = self.process.id().to_string();
+        let sent = Command::new("kill").args(["-TERM", &pid]).status()?;
+        if !sent.success() {
+            return Err(io::Error::other("kill -TERM failed"));
+        }
+        self.process.wait().map(drop)
+    }
+
+    /// Starts it again after [`Node::kill`] or [`Node::stop`].
     pub fn start_again(&mut self) -> io::Result<()> {
         self.process = spawn(&self.directory)?;
         self.await_listener()
