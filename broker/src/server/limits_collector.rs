@@ -7,9 +7,10 @@ use std::sync::Arc;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{IntCounter, IntGauge, Opts};
+use storage::offset_store::OffsetStore;
 
 use crate::fetch_session::FetchSessionCache;
-use crate::group_coordinator::GroupCoordinator;
+use crate::group_coordinator::{GroupCoordinator, OpeningStore};
 use crate::network::{ConnectionLimits, RequestBudget};
 use crate::replica_manager::ReplicaManager;
 
@@ -18,6 +19,8 @@ pub(super) struct Bounded {
     pub(super) fetch_sessions: Arc<FetchSessionCache>,
     pub(super) replicas: Arc<ReplicaManager>,
     pub(super) groups: Arc<GroupCoordinator>,
+    pub(super) offset_store: OpeningStore,
+    pub(super) offset_store_memory_bytes: usize,
     pub(super) connections: Arc<ConnectionLimits>,
     pub(super) budget: RequestBudget,
     pub(super) max_open_log_files: usize,
@@ -61,6 +64,26 @@ const GAUGES: &[Row] = &[
         |of| of.groups.figures().waiting_requests,
     ),
     (
+        "kafka_coordinator_group_groupmetadatamanager_numgroups",
+        "Groups in memory",
+        |of| of.groups.figures().groups.values().sum(),
+    ),
+    (
+        "kafka_coordinator_group_offset_store_estimated_rows",
+        "Committed offsets and groups on the disk, about: what was written again may count twice",
+        |of| of_store(of, OffsetStore::estimated_rows),
+    ),
+    (
+        "kafka_coordinator_group_offset_store_memory_bytes",
+        "Memory of the store of committed offsets: cached blocks, write buffers, readers of tables",
+        |of| of_store(of, OffsetStore::memory_usage_bytes),
+    ),
+    (
+        "kafka_coordinator_group_offset_store_memory_limit_bytes",
+        "What kafka_coordinator_group_offset_store_memory_bytes is kept below",
+        |of| of.offset_store_memory_bytes,
+    ),
+    (
         "kafka_server_socket_server_max_connections",
         "max.connections as it is in force",
         |of| of.connections.max_connections(),
@@ -89,6 +112,12 @@ const GAUGES: &[Row] = &[
         |of| of.max_open_log_files,
     ),
 ];
+
+/// A figure of the store; 0 while it opens.
+fn of_store(of: &Bounded, read: fn(&OffsetStore) -> u64) -> usize {
+    let figure = of.offset_store.get().map_or(0, |store| read(&store));
+    usize::try_from(figure).unwrap_or(usize::MAX)
+}
 
 /// Reads the figures when they are asked for.
 pub(super) struct LimitsCollector {

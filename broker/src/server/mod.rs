@@ -62,6 +62,11 @@ const RESERVE_BYTES: u64 = 64 << 20;
 
 /// The store of committed offsets, beside the partitions of the metadata log's directory.
 const OFFSET_STORE_DIR: &str = "committed-offsets";
+/// Its bounds.
+const OFFSET_STORE: OffsetStoreOptions = OffsetStoreOptions {
+    memory_bytes: 8 << 20,
+    max_open_files: 64,
+};
 
 /// A running node.
 pub struct Server {
@@ -93,10 +98,8 @@ impl Server {
         let disk = Disk::real();
         let logs = Arc::new(open_logs(&disk, &config)?);
         let cluster_id: Arc<str> = logs.cluster_id().into();
-        let (store, opening_store) = OpeningStore::begin(
-            config.metadata_log_dir.join(OFFSET_STORE_DIR),
-            OffsetStoreOptions::default(),
-        );
+        let (store, opening_store) =
+            OpeningStore::begin(config.metadata_log_dir.join(OFFSET_STORE_DIR), OFFSET_STORE);
 
         let cache = MetadataCache::new(Arc::new(MetadataImage::empty(cluster_id.clone())));
         let publisher = Arc::new(MetadataPublisher::new(cache.clone()));
@@ -134,7 +137,7 @@ impl Server {
         };
 
         let (shutdown, stopping) = watch::channel(false);
-        let network = network(&config, services, connections, &registry, clock)?;
+        let network = network(&config, services, connections, &store, &registry, clock)?;
         registry.register(Box::new(ProcessCollector::new()?))?;
         registry.register(Box::new(CleanerCollector::new(logs.clone(), clock)?))?;
         let http = HttpState::new(registry);
@@ -396,6 +399,7 @@ fn network(
     config: &NodeConfig,
     services: Services,
     connections: Arc<ConnectionLimits>,
+    offset_store: &OpeningStore,
     registry: &Registry,
     clock: Clock,
 ) -> Result<Arc<Network>, StartError> {
@@ -411,6 +415,8 @@ fn network(
         fetch_sessions: services.fetch_sessions.clone(),
         replicas: services.replicas.clone(),
         groups: services.group_coordinator.clone(),
+        offset_store: offset_store.clone(),
+        offset_store_memory_bytes: OFFSET_STORE.memory_bytes,
         connections: connections.clone(),
         budget: budget.clone(),
         max_open_log_files: MAX_OPEN_LOG_FILES,
