@@ -8,6 +8,10 @@ use bytes::{Bytes, BytesMut};
 use protocol_compat::ApiKey;
 use protocol_compat::messages::create_topics_request::CreatableTopic;
 use protocol_compat::messages::fetch_request::{FetchPartition, FetchTopic};
+use protocol_compat::messages::offset_commit::{
+    OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitRequestTopic,
+};
+use protocol_compat::messages::offset_fetch::OffsetFetchRequest;
 use protocol_compat::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use protocol_compat::messages::{
     ApiVersionsRequest, CreateTopicsRequest, FetchRequest, ProduceRequest, TopicName,
@@ -18,6 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const CREATE_TOPICS_VERSION: i16 = 5;
 const PRODUCE_VERSION: i16 = 9;
 const FETCH_VERSION: i16 = 12;
+const OFFSET_COMMIT_VERSION: i16 = 7;
+const OFFSET_FETCH_VERSION: i16 = 7;
 /// Where the correlation id stands in a frame with its length.
 const CORRELATION_ID_AT: usize = 8;
 
@@ -138,6 +144,38 @@ impl Request {
             .with_session_epoch(-1)
             .with_topics(vec![topic]);
         Request::new(ApiKey::Fetch, FETCH_VERSION, &body)
+    }
+}
+
+impl Request {
+    /// Commits the same offset to the first partitions of a topic, for a group without members.
+    pub fn offset_commit(group: &str, topic: &str, partitions: i32, offset: i64) -> Request {
+        let partitions = (0..partitions).map(|partition| OffsetCommitRequestPartition {
+            partition_index: partition,
+            committed_offset: offset,
+            ..Default::default()
+        });
+        let topic = OffsetCommitRequestTopic {
+            name: StrBytes::from_string(topic.to_owned()),
+            partitions: partitions.collect(),
+            ..Default::default()
+        };
+        let body = OffsetCommitRequest {
+            group_id: StrBytes::from_string(group.to_owned()),
+            topics: vec![topic],
+            ..Default::default()
+        };
+        Request::new(ApiKey::OffsetCommit, OFFSET_COMMIT_VERSION, &body)
+    }
+
+    /// Asks for all offsets of a group.
+    pub fn offset_fetch(group: &str) -> Request {
+        let body = OffsetFetchRequest {
+            group_id: StrBytes::from_string(group.to_owned()),
+            topics: None,
+            ..Default::default()
+        };
+        Request::new(ApiKey::OffsetFetch, OFFSET_FETCH_VERSION, &body)
     }
 }
 

@@ -74,7 +74,8 @@ fn look(
     Ok((answered, ready, process::resident_bytes(process.id())?))
 }
 
-fn start(command: &mut Command) -> io::Result<Child> {
+/// Starts a process that is not listened to.
+pub(super) fn start(command: &mut Command) -> io::Result<Child> {
     command
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -82,7 +83,8 @@ fn start(command: &mut Command) -> io::Result<Child> {
         .spawn()
 }
 
-fn await_ready(http: SocketAddr, began: Instant) -> io::Result<()> {
+/// Waits until `/readyz` says yes.
+pub(super) fn await_ready(http: SocketAddr, began: Instant) -> io::Result<()> {
     loop {
         match is_ready(http) {
             Ok(true) => return Ok(()),

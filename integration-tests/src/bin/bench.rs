@@ -1,9 +1,10 @@
-//! `bench start|load|partitions|connections|recovery`: one measurement of one broker, printed as `name value` lines. See `scripts/bench`.
+//! `bench start|load|partitions|connections|recovery|offsets`: one measurement of one broker, printed as `name value` lines. See `scripts/bench`.
 
 use std::io;
 use std::process::{Command, ExitCode};
+use std::time::Duration;
 
-use integration_tests::bench::{connections, load, partitions, process, recovery, start};
+use integration_tests::bench::{connections, load, offsets, partitions, process, recovery, start};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -60,15 +61,50 @@ fn run(words: &[&str]) -> io::Result<()> {
             println!("killed_ready_ms {:.0}", found.ready.as_secs_f64() * 1e3);
             println!("recovered_partition_bytes {:.0}", found.bytes_each);
         }
+        ["offsets", address, http, count, program, arguments @ ..] => {
+            let mut command = Command::new(program);
+            command.args(arguments);
+            print_offsets(&offsets::measure(
+                &mut command,
+                parse(address)?,
+                parse(http)?,
+                parse(count)?,
+            )?);
+        }
         _ => {
             return Err(io::Error::other(
                 "usage: bench start ADDRESS PROGRAM [ARGUMENT...] | load ADDRESS PID MIB | partitions ADDRESS PID COUNT \
                  | connections ADDRESS PID COUNT \
-                 | recovery ADDRESS HTTP_ADDRESS COUNT PROGRAM [ARGUMENT...]",
+                 | recovery ADDRESS HTTP_ADDRESS COUNT PROGRAM [ARGUMENT...] \
+                 | offsets ADDRESS HTTP_ADDRESS COUNT PROGRAM [ARGUMENT...]",
             ));
         }
     }
     Ok(())
+}
+
+fn print_offsets(found: &offsets::Found) {
+    let mib = f64::from(1 << 20);
+    println!("offsets {}", found.count);
+    println!(
+        "offsets_committed_ms {:.0}",
+        found.committed_in.as_secs_f64() * 1e3
+    );
+    println!("offsets_rss_mib {:.1}", found.resident_bytes as f64 / mib);
+    println!("offset_store_mib {:.2}", found.store_bytes / mib);
+    println!("offset_store_limit_mib {:.2}", found.store_bytes_limit / mib);
+    for (end, restarted) in [("stopped", &found.stopped), ("killed", &found.killed)] {
+        let print = |what: &str, took: Duration| {
+            println!("offsets_{end}_{what}_ms {:.1}", took.as_secs_f64() * 1e3);
+        };
+        print("listening", restarted.listening);
+        print("fetched", restarted.fetched);
+        print("ready", restarted.ready);
+        println!(
+            "offsets_{end}_rss_mib {:.1}",
+            restarted.resident_bytes as f64 / mib
+        );
+    }
 }
 
 fn print_rate(name: &str, rate: &load::Rate) {
