@@ -265,6 +265,7 @@ impl LogManager {
                 .min_by_key(|dir| load(dir)),
         };
         let directory = directory.ok_or_else(|| LogError::Offline(partition.to_string()))?;
+        directory.write_unwritten()?;
         let slot = Arc::new(Slot::new(directory.clone()));
         slots.insert(partition.clone(), slot.clone());
         Ok(slot)

@@ -3,6 +3,7 @@
 //! One flush runs at a time and takes along everything that was published when it began, so that threads that wait for
 //! durability share it (group commit). A failed sync takes the log offline and is never tried again (rule S1).
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -106,13 +107,17 @@ impl PartitionLog {
     /// this returns, so that no checkpoint ever stands above an epoch that the file lacks.
     ///
     /// # Errors
-    /// [`LogError`]; the log is offline then.
+    /// [`LogError`]; the log is offline then, unless there was no room: the epochs are saved with a later call.
     pub fn recovery_point(&self) -> Result<i64, LogError> {
-        self.guarded(|| {
-            let flushed = self.flushed_offset();
-            self.save_epochs()?;
-            Ok(flushed)
-        })
+        self.require_online()?;
+        let flushed = self.flushed_offset();
+        match self.save_epochs() {
+            Err(LogError::Io(error)) if error.kind() == io::ErrorKind::StorageFull => {
+                self.reservations.lock().has_unsaved_epochs = true;
+                Err(error.into())
+            }
+            saved => self.guarded(|| saved.map(|()| flushed)),
+        }
     }
 
     /// Writes the file of leader epochs if one began since the last time. What it claims above the flushed offset is

@@ -56,8 +56,11 @@ impl LogManager {
             None => self.rename_unopened(&from, &to).map_err(LogError::from),
         };
         let forgotten = renamed.and_then(|()| {
-            let forget = directory.update_claims(|claims| claims.retain(|known| known != partition));
-            forget.map_err(LogError::from)
+            match directory.update_claims(|claims| claims.retain(|known| known != partition)) {
+                // A deletion is what makes room; the checkpoints are written before the name is used again.
+                Err(error) if error.kind() == io::ErrorKind::StorageFull => Ok(()),
+                forgotten => forgotten.map_err(LogError::from),
+            }
         });
         self.slots.write().remove(partition);
         if let Err(error) = forgotten {

@@ -36,8 +36,10 @@ pub(super) struct Directory {
     /// The boot to note once every log was recovered.
     unnoted_boot: Mutex<Option<String>>,
     has_space: AtomicBool,
-    /// Held while checkpoints are written: what is on disk, per checkpoint.
+    /// Held while checkpoints are written: what they say, but for those that are unwritten.
     claims: Mutex<Claims>,
+    /// Checkpoints that say something else on disk, for want of room. Locked behind the claims.
+    unwritten: Mutex<Vec<OffsetCheckpoint>>,
     /// What logs said that are closed again, for the next checkpoints.
     closed: Mutex<Claims>,
     logs: Mutex<Vec<std::sync::Weak<PartitionLog>>>,
@@ -65,6 +67,7 @@ impl Directory {
             unnoted_boot: Mutex::new(boot_id.filter(|_| crash == Some(Crash::Power)).map(str::to_owned)),
             has_space: AtomicBool::new(true),
             claims: Mutex::new(claims),
+            unwritten: Mutex::default(),
             closed: Mutex::default(),
             logs: Mutex::default(),
         };
@@ -167,31 +170,68 @@ impl Directory {
         }
     }
 
-    /// Changes what the checkpoints say, and writes those that say something new.
+    /// Changes what the checkpoints say, and writes those that say something new. For want of room the old files stay, the
+    /// change is kept, and the next call writes it (rule S15).
+    ///
+    /// # Errors
+    /// `StorageFull`; any other takes the directory offline.
     pub fn update_claims(&self, change: impl FnOnce(&mut Claims)) -> io::Result<()> {
         if let Some(reason) = self.failure() {
             return Err(io::Error::other(reason.to_owned()));
         }
         let mut claims = self.claims.lock();
+        let mut unwritten = self.unwritten.lock();
         let mut changed = claims.clone();
         change(&mut changed);
+        let mut result = Ok(());
         for kind in KINDS {
-            if claims.offsets(kind) != changed.offsets(kind) {
-                let written = checkpoints::write(&self.disk, self.path(), kind, changed.offsets(kind));
-                written.inspect_err(|error| self.fail(error.to_string()))?;
-                claims.offsets_mut(kind).clone_from(changed.offsets(kind));
+            if claims.offsets(kind) == changed.offsets(kind) && !unwritten.contains(&kind) {
+                continue;
+            }
+            unwritten.retain(|known| *known != kind);
+            match checkpoints::write(&self.disk, self.path(), kind, changed.offsets(kind)) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+                    unwritten.push(kind);
+                    result = Err(error);
+                }
+                Err(error) => {
+                    self.fail(error.to_string());
+                    return Err(error);
+                }
             }
         }
-        Ok(())
+        *claims = changed;
+        result
+    }
+
+    /// Writes what a full disk kept from the checkpoints: a partition that is created must not inherit a claim of a deleted
+    /// one of its name.
+    ///
+    /// # Errors
+    /// Those of [`Directory::update_claims`].
+    pub fn write_unwritten(&self) -> io::Result<()> {
+        let has_unwritten = !self.unwritten.lock().is_empty();
+        if has_unwritten {
+            self.update_claims(|_| {})
+        } else {
+            Ok(())
+        }
     }
 
     /// Notes the boot: every log that a power cut could have torn was recovered in it.
     pub fn all_recovered(&self) -> io::Result<()> {
-        let Some(boot) = self.unnoted_boot.lock().take() else {
+        let mut unnoted = self.unnoted_boot.lock();
+        let Some(boot) = unnoted.as_ref() else {
             return Ok(());
         };
-        let noted = note_boot(&self.disk, self.path(), &[], boot.as_bytes());
-        noted.inspect_err(|error| self.fail(error.to_string()))
+        match note_boot(&self.disk, self.path(), &[], boot.as_bytes()) {
+            // Without the note the next start recovers more than it needs to.
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => return Err(error),
+            noted => noted.inspect_err(|error| self.fail(error.to_string()))?,
+        }
+        *unnoted = None;
+        Ok(())
     }
 
     pub fn mark_clean_shutdown(&self, broker_epoch: i64) -> io::Result<()> {

@@ -504,6 +504,56 @@ fn a_nearly_full_directory_refuses_until_there_is_room() {
 }
 
 #[test]
+fn checkpoints_that_find_no_room_take_nothing_offline_and_are_written_later() {
+    let sim = sim(1);
+    let manager = start(&sim);
+    let orders = log(&manager, "orders");
+    append(&orders, 0).unwrap();
+    orders.update_high_watermark(1);
+    orders.flush_all().unwrap();
+    sim.set_capacity_bytes(1);
+    manager.checkpoint_pass(&claims::KINDS);
+    assert!(!orders.is_failed() && manager.dirs()[0].failure.is_none());
+    assert_eq!(offsets(&orders), [0]);
+    sim.set_capacity_bytes(1 << 24);
+    manager.checkpoint_pass(&claims::KINDS);
+    let disk = Disk::simulated(&sim);
+    for kind in [OffsetCheckpoint::RecoveryPoint, OffsetCheckpoint::HighWatermark] {
+        let written = crate::checkpoints::read(&disk, Path::new("/data"), kind).unwrap();
+        assert_eq!(written.get(&partition("orders")), Some(&1));
+    }
+    append(&orders, 1).unwrap();
+}
+
+#[test]
+fn a_partition_is_deleted_on_a_full_disk_and_its_name_inherits_no_claim() {
+    let sim = sim(1);
+    let manager = start(&sim);
+    for topic in ["orders", "others"] {
+        append(&log(&manager, topic), 0).unwrap();
+    }
+    manager.flush_pass(NOW_MS);
+    manager.checkpoint_pass(&claims::KINDS);
+    sim.set_capacity_bytes(1);
+    manager.delete(&partition("orders"), NOW_MS).unwrap();
+    assert_eq!(offsets(&log(&manager, "others")), [0]);
+    assert!(
+        try_log(&manager, "orders").is_err(),
+        "its claims still stand on disk"
+    );
+    manager.removal_pass(NOW_MS + DELAY_MS).unwrap();
+    sim.set_capacity_bytes(1 << 24);
+    log(&manager, "orders");
+    let disk = Disk::simulated(&sim);
+    for kind in claims::KINDS {
+        let written = crate::checkpoints::read(&disk, Path::new("/data"), kind).unwrap();
+        assert_eq!(written.get(&partition("orders")), None);
+    }
+    append(&log(&manager, "orders"), 7).unwrap();
+    append(&log(&manager, "others"), 1).unwrap();
+}
+
+#[test]
 fn directories_tell_their_sizes_before_and_after_a_partition_is_opened() {
     let sim = sim(1);
     let manager = start(&sim);
