@@ -6,10 +6,11 @@ import argparse
 import importlib
 import os
 import shutil
+import signal
 import sys
 import tempfile
 
-KINDS = ["power"]
+KINDS = ["power", "full", "fsync", "pause", "clock"]
 
 
 def main():
@@ -22,6 +23,8 @@ def main():
     parser.add_argument("--dir", help="where images and logs lie; a temporary directory if missing")
     parser.add_argument("--seconds", type=float, default=10, help="how long a pause lasts")
     options = parser.parse_args()
+    # Nodes end and images are unmounted when the interpreter exits, however it was told to.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     base = options.dir or tempfile.mkdtemp(prefix="cauce-faults-")
     code = 0
     for kind in KINDS if options.kind == "all" else [options.kind]:

@@ -38,6 +38,7 @@ class Sender(threading.Thread):
         self.stop_asked = threading.Event()
         self.sent = defaultdict(int)
         self.acknowledged = {}  # (partition, number) -> offset
+        self.acknowledged_at = {}  # (partition, number) -> monotonic seconds
         self.refused = defaultdict(int)  # error name -> count
         self.producer = Producer({"bootstrap.servers": address, "enable.idempotence": True, "linger.ms": 1,
                                   "compression.type": codec, **FAST_RECONNECT, **settings})
@@ -45,6 +46,7 @@ class Sender(threading.Thread):
     def delivered(self, error, message, key):
         if error is None:
             self.acknowledged[key] = message.offset()
+            self.acknowledged_at[key] = time.monotonic()
         elif error.code() not in (KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT):
             self.refused[error.name()] += 1
 
@@ -70,6 +72,13 @@ class Sender(threading.Thread):
         self.join()
         self.producer.purge()
         self.producer.flush(5)
+
+    def forget_after(self, moment):
+        """Takes back acknowledgements that came after `moment` (monotonic seconds)."""
+        late = [key for key, at in self.acknowledged_at.items() if at >= moment]
+        for key in late:
+            del self.acknowledged[key]
+        return len(late)
 
     def finish(self, seconds=60):
         """Ends the thread once everything that was sent is acknowledged or refused; how many records are neither."""
@@ -123,12 +132,14 @@ def shape_violations(topic, log):
     return found
 
 
-def lost_and_moved(log, senders):
-    """How many acknowledged records lie beyond the log's end, and sentences on those that stand at another offset."""
+def lost_and_moved(log, senders, partitions=None):
+    """Of these partitions, or all: how many acknowledged records lie beyond the log's end, and sentences on those that stand at another offset."""
     lost, found = 0, []
     at = {(p, offset): value for p, records in log.items() for offset, value in records}
     for sender in senders:
         for (partition, number), offset in sender.acknowledged.items():
+            if partitions is not None and partition not in partitions:
+                continue
             value = at.get((partition, offset))
             if value is None:
                 lost += 1
