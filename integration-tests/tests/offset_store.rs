@@ -3,10 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use integration_tests::codec;
-use integration_tests::connection::{Answer, Connection};
+use integration_tests::connection::Connection;
 use integration_tests::node::Node;
-use integration_tests::schema::{Direction, message};
 use serde_json::{Value, json};
 
 const TOPIC: &str = "orders";
@@ -18,17 +16,9 @@ const DAMAGED: &str = "the offset store is damaged, it is filled again from the 
 
 /// Sends one request to its end, on a connection of its own.
 fn ask(node: &Node, api: &str, version: i16, body: &Value) -> Value {
-    let request = message(Direction::Request, api).expect("a request of the table");
-    let response = message(Direction::Response, api).expect("a response of the table");
     let mut connection = Connection::open(node.address).expect("a connection");
-    let bytes = codec::encode(request, version, body);
-    connection.send(request.api_key, version, &bytes).expect("sent");
-    let answer = connection.receive().expect("a connection that can be read");
-    let Answer::Frame(frame) = answer else {
-        panic!("{api}: {answer:?}\n{}", node.output());
-    };
-    let header = if response.flexible.contains(version) { 5 } else { 4 };
-    codec::decode(response, version, &frame[header..]).expect("a whole answer")
+    let answer = connection.ask(api, version, body).expect("a whole answer");
+    answer.unwrap_or_else(|| panic!("no answer to {api}\n{}", node.output()))
 }
 
 /// A group's member, and its generation.
@@ -157,9 +147,11 @@ enum End {
     Killed,
 }
 
-/// One end and start after another: after each, every offset is there, a group works, and new offsets are kept. `dropped`
-/// counts the damaged stores that the node told of.
-fn survives(node: &mut Node, lives: &[(End, usize, &dyn Fn(&Path))]) {
+/// How a node ends, how many damaged stores its next start tells of, and what happens to the store in between.
+type Life<'a> = (End, usize, &'a dyn Fn(&Path));
+
+/// One end and start after another: after each, every offset is there, a group works, and new offsets are kept.
+fn survives(node: &mut Node, lives: &[Life<'_>]) {
     let (mut offset, mut dropped) = (0, 0);
     for (life, (end, damaged, damage)) in lives.iter().enumerate() {
         match end {
