@@ -13,6 +13,8 @@ mod adoption_tests;
 mod append;
 mod batch_validator;
 pub mod config;
+#[cfg(test)]
+mod damage_tests;
 pub mod error;
 mod extent;
 pub mod file_cache;
@@ -44,7 +46,7 @@ mod writer;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use parking_lot::{Mutex, RwLock};
@@ -113,6 +115,8 @@ pub struct PartitionLog {
     topic_id: Option<TopicId>,
     config: ArcSwap<LogConfig>,
     flush_age: Mutex<FlushAge>,
+    /// Position of the damaged batch that was written of last; `u64::MAX` for none.
+    told_corrupt_at: AtomicU64,
     events: RwLock<Option<Arc<dyn LogEvents>>>,
     segments: ArcSwap<Vec<Arc<Segment>>>,
     log_start_offset: AtomicI64,

@@ -1,8 +1,12 @@
 //! `partition.metadata`: the topic id of a partition's directory, in Kafka's text format.
+//!
+//! A third line, which Kafka does not read, has the CRC-32C of the two before it: an id that was damaged must not be taken
+//! for that of an earlier topic, whose records would be removed.
 
 use std::path::Path;
 
 use protocol_compat::TopicId;
+use protocol_compat::record_batch::batch::checksum;
 use protocol_compat::types::decode_base64_id;
 
 use super::error::LogError;
@@ -12,9 +16,15 @@ use crate::disk::{Disk, OpenMode};
 pub(super) const FILE_NAME: &str = "partition.metadata";
 const LIMIT_BYTES: usize = 4096;
 
-/// Kafka's text.
+/// What Kafka calls these lines, and ours.
+const ID_LINE: &str = "topic_id:";
+const CHECKSUM_LINE: &str = "\ncrc32c: ";
+
+/// Kafka's text and the checksum.
 pub(super) fn encode(topic_id: TopicId) -> String {
-    format!("version: 0\ntopic_id: {topic_id}")
+    let text = format!("version: 0\n{ID_LINE} {topic_id}");
+    let crc = checksum(text.as_bytes());
+    format!("{text}{CHECKSUM_LINE}{crc:08x}")
 }
 
 /// Writes the file of a new directory. It is synced with the first flush of the log: before that nothing is promised.
@@ -34,8 +44,14 @@ pub(super) fn sync(disk: &Disk, dir: &Path, topic_id: TopicId) -> Result<(), Log
     Ok(disk.open(&dir.join(FILE_NAME), OpenMode::ReadWrite)?.sync_all()?)
 }
 
+/// `None` for what is torn or damaged. Kafka's own files have no checksum.
 fn decode(text: &str) -> Option<TopicId> {
-    let id = text.lines().find_map(|line| line.strip_prefix("topic_id:"))?;
+    if let Some((text, crc)) = text.split_once(CHECKSUM_LINE)
+        && crc != format!("{:08x}", checksum(text.as_bytes()))
+    {
+        return None;
+    }
+    let id = text.lines().find_map(|line| line.strip_prefix(ID_LINE))?;
     decode_base64_id(id.trim()).map(TopicId)
 }
 
@@ -54,7 +70,7 @@ pub(super) fn check(disk: &Disk, dir: &Path, expected: Option<TopicId>) -> Resul
             expected: expected.to_string(),
         }),
         Some(_) => Ok(()),
-        // Written with the directory's first segment and before any acknowledgement: what cannot be read is torn.
+        // Torn before any acknowledgement, or damaged since: whose directory it is, its name says.
         None => Ok(disk.replace(&path, encode(expected).as_bytes())?),
     }
 }

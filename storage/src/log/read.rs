@@ -6,6 +6,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use protocol_compat::record_batch::batch::{BATCH_HEADER_BYTES, RecordBatch, claimed_size};
@@ -77,6 +78,10 @@ impl PartitionLog {
             .saturating_sub(1);
         for segment in segments.iter().skip(first) {
             match self.read_segment(segment, &wanted) {
+                Err(error @ ReadError::Corrupt { .. }) => {
+                    self.tell_corrupt(&error);
+                    return Err(error);
+                }
                 // The offset lies in a hole at the end of this segment.
                 Ok(None) => {}
                 Ok(Some(info)) => return Ok(info),
@@ -89,6 +94,15 @@ impl PartitionLog {
             }
         }
         Ok(ReadInfo::empty(offset))
+    }
+
+    /// Writes of a damaged place once, however often clients come back to it.
+    fn tell_corrupt(&self, error: &ReadError) {
+        if let ReadError::Corrupt { position, .. } = error
+            && self.told_corrupt_at.swap(*position, Ordering::Relaxed) != *position
+        {
+            tracing::error!(log = %self.topic_partition, %error, "damaged records are not served");
+        }
     }
 
     fn require_in_range(&self, offset: i64, log_end_offset: i64) -> Result<(), ReadError> {
@@ -116,7 +130,7 @@ impl PartitionLog {
             .min(1 << 20);
         while position < size {
             let piece = read_piece(&file, position, size, wanted.max_bytes.saturating_add(lead))?;
-            match self.take_batches(&piece, position, size, wanted)? {
+            match take_batches(&file, &piece, position, size, wanted)? {
                 Taken::Nothing { skipped: 0 } | Taken::End => return Ok(None),
                 Taken::Nothing { skipped } => position = position.saturating_add(skipped as u64),
                 Taken::Range {
@@ -160,6 +174,7 @@ impl PartitionLog {
     ) -> Result<ReadInfo, ReadError> {
         let bytes = read_piece(file, position, position.saturating_add(size as u64), size)?;
         let (batch, _) = RecordBatch::split_first(&bytes).map_err(|e| corrupt(file, position, &e))?;
+        batch.verify_checksum().map_err(|e| corrupt(file, position, &e))?;
         let (base_offset, next_offset) = (batch.base_offset(), batch.next_offset());
         debug_assert!(next_offset > wanted.offset);
         Ok(ReadInfo {
@@ -169,96 +184,89 @@ impl PartitionLog {
             first_batch_too_large: false,
         })
     }
+}
 
-    /// Finds the batches of `piece` that were asked for.
-    fn take_batches(
-        &self,
-        piece: &Bytes,
-        position: u64,
-        size: u64,
-        wanted: &Wanted,
-    ) -> Result<Taken, ReadError> {
-        let mut at = 0;
-        let mut taken: Option<Taken> = None;
-        while let Some(rest) = piece.get(at..).filter(|rest| !rest.is_empty()) {
-            let claimed = claimed_size(rest);
-            let ends_in_segment = |bytes: usize| position.saturating_add((at + bytes) as u64) <= size;
-            let whole = claimed.is_some_and(|bytes| bytes >= BATCH_HEADER_BYTES && ends_in_segment(bytes));
-            if !whole && (claimed.is_some() || rest.len() as u64 == size.saturating_sub(position + at as u64))
-            {
-                let at = position + at as u64;
-                return Err(ReadError::Corrupt {
-                    file: self.topic_partition.to_string(),
-                    position: at,
-                    reason: "the bytes are not a record batch".to_owned(),
+/// Finds the batches of `piece` that were asked for.
+fn take_batches(
+    file: &File,
+    piece: &Bytes,
+    position: u64,
+    size: u64,
+    wanted: &Wanted,
+) -> Result<Taken, ReadError> {
+    let mut at = 0;
+    let mut taken: Option<Taken> = None;
+    while let Some(rest) = piece.get(at..).filter(|rest| !rest.is_empty()) {
+        let claimed = claimed_size(rest);
+        let ends_in_segment = |bytes: usize| position.saturating_add((at + bytes) as u64) <= size;
+        let whole = claimed.is_some_and(|bytes| bytes >= BATCH_HEADER_BYTES && ends_in_segment(bytes));
+        if !whole && (claimed.is_some() || rest.len() as u64 == size.saturating_sub(position + at as u64)) {
+            let error = "the bytes are not a record batch";
+            return taken.ok_or_else(|| corrupt(file, position + at as u64, &error));
+        }
+        let Some(bytes) = claimed.filter(|bytes| *bytes <= rest.len()) else {
+            // The batch goes on behind the piece: read it for itself if it is the first one asked for.
+            return Ok(
+                taken.unwrap_or(match (claimed, first_header_ends(rest, wanted.offset)) {
+                    (Some(size_bytes), Some(true)) => {
+                        above_or(rest, wanted, Taken::LargerThanPiece { at, size_bytes })
+                    }
+                    (Some(size_bytes), Some(false)) => Taken::Nothing {
+                        skipped: at + size_bytes,
+                    },
+                    _ => Taken::Nothing { skipped: at },
+                }),
+            );
+        };
+        let batch_at = position + at as u64;
+        let (batch, _) = RecordBatch::split_first(rest).map_err(|e| corrupt(file, batch_at, &e))?;
+        let end = at + bytes;
+        // Memory and disk may have changed since the batch was checked on its way in (rule S3).
+        if batch.last_offset() >= wanted.offset
+            && let Err(error) = batch.verify_checksum()
+        {
+            return taken.ok_or_else(|| corrupt(file, batch_at, &error));
+        }
+        match taken {
+            None if batch.last_offset() < wanted.offset => {}
+            None if batch.base_offset() >= wanted.upper => return Ok(Taken::AboveUpper),
+            None if bytes > wanted.max_bytes => {
+                return Ok(Taken::LargerThanPiece {
+                    at,
+                    size_bytes: bytes,
                 });
             }
-            let Some(bytes) = claimed.filter(|bytes| *bytes <= rest.len()) else {
-                // The batch goes on behind the piece: read it for itself if it is the first one asked for.
-                return Ok(
-                    taken.unwrap_or(match (claimed, first_header_ends(rest, wanted.offset)) {
-                        (Some(size_bytes), Some(true)) => {
-                            above_or(rest, wanted, Taken::LargerThanPiece { at, size_bytes })
-                        }
-                        (Some(size_bytes), Some(false)) => Taken::Nothing {
-                            skipped: at + size_bytes,
-                        },
-                        _ => Taken::Nothing { skipped: at },
-                    }),
-                );
-            };
-            let (batch, _) =
-                RecordBatch::split_first(rest).map_err(|e| self.corrupt_at(position + at as u64, &e))?;
-            let end = at + bytes;
-            match taken {
-                None if batch.last_offset() < wanted.offset => {}
-                None if batch.base_offset() >= wanted.upper => return Ok(Taken::AboveUpper),
-                None if bytes > wanted.max_bytes => {
-                    return Ok(Taken::LargerThanPiece {
-                        at,
-                        size_bytes: bytes,
-                    });
-                }
-                None => {
-                    let (base_offset, next_offset) = (batch.base_offset(), batch.next_offset());
-                    taken = Some(Taken::Range {
-                        start: at,
-                        end,
-                        base_offset,
-                        next_offset,
-                    });
-                }
-                Some(Taken::Range {
-                    start, base_offset, ..
-                }) => {
-                    if end - start > wanted.max_bytes || batch.base_offset() >= wanted.upper {
-                        break;
-                    }
-                    taken = Some(Taken::Range {
-                        start,
-                        end,
-                        base_offset,
-                        next_offset: batch.next_offset(),
-                    });
-                }
-                Some(_) => break,
+            None => {
+                let (base_offset, next_offset) = (batch.base_offset(), batch.next_offset());
+                taken = Some(Taken::Range {
+                    start: at,
+                    end,
+                    base_offset,
+                    next_offset,
+                });
             }
-            at = end;
+            Some(Taken::Range {
+                start, base_offset, ..
+            }) => {
+                if end - start > wanted.max_bytes || batch.base_offset() >= wanted.upper {
+                    break;
+                }
+                taken = Some(Taken::Range {
+                    start,
+                    end,
+                    base_offset,
+                    next_offset: batch.next_offset(),
+                });
+            }
+            Some(_) => break,
         }
-        Ok(taken.unwrap_or(if position.saturating_add(at as u64) >= size {
-            Taken::End
-        } else {
-            Taken::Nothing { skipped: at }
-        }))
+        at = end;
     }
-
-    fn corrupt_at(&self, position: u64, error: &dyn std::fmt::Display) -> ReadError {
-        ReadError::Corrupt {
-            file: self.topic_partition.to_string(),
-            position,
-            reason: error.to_string(),
-        }
-    }
+    Ok(taken.unwrap_or(if position.saturating_add(at as u64) >= size {
+        Taken::End
+    } else {
+        Taken::Nothing { skipped: at }
+    }))
 }
 
 /// What a piece of a segment has for a reader.

@@ -10,7 +10,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 
 use arc_swap::ArcSwap;
 use parking_lot::{Mutex, RwLock};
@@ -209,6 +209,7 @@ fn build(params: OpenParams, found: Found) -> PartitionLog {
         topic_id: params.topic_id,
         config: ArcSwap::new(params.config),
         flush_age: Mutex::new(FlushAge::new(found.end_offset, params.now_ms)),
+        told_corrupt_at: AtomicU64::new(u64::MAX),
         events: RwLock::new(params.events),
         segments: ArcSwap::from_pointee(found.segments),
         log_start_offset: AtomicI64::new(log_start_offset),

@@ -1,0 +1,94 @@
+//! Bits that flip in files of a log: what is damaged is never served, and what can be known otherwise is written anew.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use protocol_compat::{TopicId, TopicPartition};
+
+use super::testing::batch;
+use super::*;
+use crate::disk::{Disk, OpenMode, SimDisk};
+
+const DIR: &str = "/data/orders-0";
+
+fn try_open(sim: &SimDisk, topic_id: TopicId) -> Result<PartitionLog, LogError> {
+    PartitionLog::open(OpenParams {
+        files: FileCache::new(Disk::simulated(sim), 8),
+        dir: PathBuf::from(DIR),
+        topic_partition: TopicPartition::new("orders", 0),
+        topic_id: Some(topic_id),
+        config: Arc::new(LogConfig::default()),
+        recovery_point: 0,
+        log_start_offset: 0,
+        crash: None,
+        now_ms: 1_000,
+        events: None,
+    })
+}
+
+/// A log of three batches that was closed.
+fn closed() -> (SimDisk, u64) {
+    let sim = SimDisk::new(7, 1 << 20);
+    Disk::simulated(&sim).create_dir_all(Path::new("/data")).unwrap();
+    let log = try_open(&sim, TopicId::CLUSTER_METADATA).unwrap();
+    let bytes = batch().value_bytes(50).build();
+    for _ in 0..3 {
+        log.append_as_leader(bytes.clone().into(), 0, AppendOrigin::Client, 1_000)
+            .unwrap();
+    }
+    log.close().unwrap();
+    (sim, bytes.len() as u64)
+}
+
+#[test]
+fn a_damaged_batch_is_never_served_and_those_before_it_are() {
+    for bit in 0..8 {
+        let (sim, size) = closed();
+        let log = try_open(&sim, TopicId::CLUSTER_METADATA).unwrap();
+        let file = Path::new(DIR).join("00000000000000000000.log");
+        assert!(sim.flip_bit(&file, size + size - 10, bit));
+        let before = log.read(0, 1 << 20, 3, true).unwrap();
+        assert_eq!(before.next_offset, 1);
+        for max_bytes in [1, 1 << 20] {
+            let refused = log.read(1, max_bytes, 3, true).unwrap_err().to_string();
+            assert!(
+                refused.contains("00000000000000000000.log") && refused.contains(&format!("byte {size}")),
+                "{refused}"
+            );
+        }
+        assert_eq!(log.read(2, 1 << 20, 3, true).unwrap().next_offset, 3);
+    }
+}
+
+#[test]
+fn a_damaged_topic_id_is_not_taken_for_that_of_an_earlier_topic() {
+    let path = Path::new(DIR).join("partition.metadata");
+    let length = Disk::simulated(&closed().0).read(&path, 4096).unwrap().len() as u64;
+    for at in 0..length {
+        let (sim, _) = closed();
+        assert!(sim.flip_bit(&path, at, u32::try_from(at % 8).unwrap()));
+        let log = try_open(&sim, TopicId::CLUSTER_METADATA).unwrap();
+        assert_eq!(log.log_end_offset(), 3);
+    }
+}
+
+#[test]
+fn the_topic_id_of_an_earlier_topic_is_found_with_and_without_a_checksum() {
+    let (sim, _) = closed();
+    let other = TopicId(uuid::Uuid::from_u128(77));
+    assert!(matches!(
+        try_open(&sim, other),
+        Err(LogError::ForeignTopic { .. })
+    ));
+    let disk = Disk::simulated(&sim);
+    let path = Path::new(DIR).join("partition.metadata");
+    let kafkas = format!("version: 0\ntopic_id: {}", TopicId::CLUSTER_METADATA);
+    disk.remove_file(&path).unwrap();
+    let file = disk.open(&path, OpenMode::CreateNew).unwrap();
+    file.write_all_at(kafkas.as_bytes(), 0).unwrap();
+    assert!(matches!(
+        try_open(&sim, other),
+        Err(LogError::ForeignTopic { .. })
+    ));
+    assert!(try_open(&sim, TopicId::CLUSTER_METADATA).is_ok());
+}
