@@ -10,7 +10,7 @@ import signal
 import sys
 import tempfile
 
-KINDS = ["power", "full", "fsync", "pause", "clock"]
+KINDS = ["power", "full", "fsync", "flip", "pause", "clock"]
 
 
 def main():

@@ -67,11 +67,14 @@ class Sender(threading.Thread):
             self.producer.poll(self.pause)
 
     def give_up(self):
-        """Ends the thread; nothing is sent or counted as acknowledged afterwards."""
+        """Ends the producer; nothing is sent or counted as acknowledged afterwards."""
         self.stop_asked.set()
         self.join()
         self.producer.purge()
-        self.producer.flush(5)
+        # What was on its way may come back to the queue: only a producer that is no more sends nothing.
+        while self.producer.flush(1):
+            self.producer.purge()
+        self.producer = None
 
     def forget_after(self, moment):
         """Takes back acknowledgements that came after `moment` (monotonic seconds)."""

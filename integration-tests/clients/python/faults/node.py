@@ -20,6 +20,7 @@ class FaultNode(Node):
 
     def __init__(self, binary, directory, port, overrides=()):
         super().__init__(binary, directory, port, ["metrics.listener=none", *overrides])
+        self.data = os.path.join(directory, "data")
         self.address = f"127.0.0.1:{port}"
         self.boot_file = os.path.join(directory, "boot_id")
         self.fsync_order = os.path.join(directory, "fsync_order")
