@@ -262,6 +262,12 @@ impl<'a> RecordBatch<'a> {
     }
 }
 
+/// The offset of the last record that a batch's header names.
+pub fn last_offset_of(header: &[u8; BATCH_HEADER_BYTES]) -> i64 {
+    let base_offset = i64::from_be_bytes(field(header, 0));
+    base_offset.wrapping_add(i64::from(i32::from_be_bytes(field(header, LAST_OFFSET_DELTA_AT))))
+}
+
 /// The largest timestamp that a batch's header names, in ms since the epoch.
 pub fn max_timestamp_ms_of(header: &[u8; BATCH_HEADER_BYTES]) -> i64 {
     i64::from_be_bytes(field(header, MAX_TIMESTAMP_AT))

@@ -274,6 +274,26 @@ mod tests {
     }
 
     #[test]
+    fn a_horizon_as_far_from_a_record_as_can_be_leaves_its_time_alone() {
+        let mut builder = BatchBuilder::new(0, Compression::None, TimestampType::CreateTime, None, -1);
+        builder.append(i64::MIN + 3, Some(b"a"), None, &[]);
+        let bytes = builder.build();
+        let mut counts = FilterCounts::default();
+        let filtered = filter(
+            &view(&bytes),
+            false,
+            1_700_000_000_000,
+            LIMIT,
+            &mut counts,
+            |_| true,
+        );
+        let Ok(Filtered::Rewritten(rewritten)) = filtered else {
+            panic!("{filtered:?}");
+        };
+        assert_eq!(content(&view(&rewritten)), [(0, i64::MIN + 3, "a".into(), 0)]);
+    }
+
+    #[test]
     fn an_emptied_batch_tells_where_it_was_and_whose() {
         let bytes = batch(Compression::Zstd, &[("a", None), ("b", Some("2"))]);
         let header = emptied(&view(&bytes));

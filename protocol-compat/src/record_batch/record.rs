@@ -178,10 +178,8 @@ impl<'a> RecordIter<'a> {
             offset_delta,
             timestamp_ms: match self.append_time_ms {
                 Some(append_time_ms) => append_time_ms,
-                None => self
-                    .base_timestamp_ms
-                    .checked_add(timestamp_delta)
-                    .ok_or("timestamp")?,
+                // Wraps as in Kafka: a delete horizon for a base may lie that far from a record's own time.
+                None => self.base_timestamp_ms.wrapping_add(timestamp_delta),
             },
             key,
             value,

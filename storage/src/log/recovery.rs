@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 
 use arc_swap::ArcSwap;
 use parking_lot::{Mutex, RwLock};
-use protocol_compat::record_batch::batch::RecordBatch;
+use protocol_compat::record_batch::batch::{BATCH_HEADER_BYTES, RecordBatch, last_offset_of};
 
 use super::append::{Reservations, ReservedSegment};
 use super::batch_validator::transaction_marker;
@@ -469,8 +469,9 @@ fn open_indexes(
     let (Some(offset_index), Some(time_index)) = (offset_index, time_index) else {
         return Ok(None);
     };
-    let is_sane =
-        offset_index_is_sane(params, &offset_index, size)? && time_index_is_sane(params, &time_index, size)?;
+    let is_sane = offset_index_is_sane(params, &offset_index, size)?
+        && last_entry_is_true(params, base, &offset_index, size)?
+        && time_index_is_sane(params, &time_index, size)?;
     Ok(is_sane.then_some((offset_index, time_index)))
 }
 
@@ -491,6 +492,31 @@ fn offset_index_is_sane(params: &OpenParams, index: &IndexFile<8>, size: u64) ->
         before = Some(entry);
     }
     Ok(true)
+}
+
+/// Whether the last entry names a batch that stands there: an index that is not this segment's would lead readers, and the
+/// walk to the log's end, into the middle of one.
+fn last_entry_is_true(
+    params: &OpenParams,
+    base: i64,
+    index: &IndexFile<8>,
+    size: u64,
+) -> Result<bool, LogError> {
+    let last = match index.len().checked_sub(1) {
+        Some(last) => index.get(&params.files, last)?,
+        None => None,
+    };
+    let Some((relative, position)) = last.map(|entry| read_offset_entry(&entry)) else {
+        return Ok(true);
+    };
+    if u64::from(position).saturating_add(BATCH_HEADER_BYTES as u64) > size {
+        return Ok(false);
+    }
+    let path = params.dir.join(file_name(base, "log"));
+    let mut header = [0; BATCH_HEADER_BYTES];
+    let file = params.files.disk().open(&path, crate::disk::OpenMode::Read)?;
+    file.read_exact_at(&mut header, u64::from(position))?;
+    Ok(last_offset_of(&header) == base.saturating_add(i64::from(relative)))
 }
 
 fn time_index_is_sane(params: &OpenParams, index: &IndexFile<12>, size: u64) -> Result<bool, LogError> {
