@@ -14,4 +14,4 @@ pub use self::error::ConfigError;
 pub use self::listeners::{Address, Listener};
 pub use self::node_config::{GroupKeys, LogConfigDefaults, NetworkConfig, NodeConfig, PassIntervals};
 pub use self::settings::Settings;
-pub use self::sources::{ConfigSources, read_settings};
+pub use self::sources::{ConfigSources, parse_properties, read_settings};

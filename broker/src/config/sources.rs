@@ -90,13 +90,21 @@ fn read_properties(path: &Path) -> Result<Vec<(String, String)>, ConfigError> {
         path: path.to_owned(),
         cause,
     })?;
+    parse_properties(&bytes).map_err(|cause| ConfigError::NotProperties {
+        path: path.to_owned(),
+        cause,
+    })
+}
+
+/// The keys and values of a properties file, in its order; of a key that stands there twice the last one counts.
+///
+/// # Errors
+/// A sentence that says what is wrong with the bytes.
+pub fn parse_properties(bytes: &[u8]) -> Result<Vec<(String, String)>, String> {
     let mut pairs = Vec::new();
-    java_properties::PropertiesIter::new(bytes.as_slice())
+    java_properties::PropertiesIter::new(bytes)
         .read_into(|key, value| pairs.push((key, value)))
-        .map_err(|cause| ConfigError::NotProperties {
-            path: path.to_owned(),
-            cause: cause.to_string(),
-        })?;
+        .map_err(|cause| cause.to_string())?;
     Ok(pairs)
 }
 

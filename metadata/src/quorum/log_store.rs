@@ -77,6 +77,15 @@ impl LogStore {
         })
     }
 
+    /// Every entry that is there.
+    ///
+    /// # Errors
+    /// What the disk says, or a sentence about the first entry that cannot be read.
+    pub(super) fn all_entries(&self) -> io::Result<Vec<Entry>> {
+        let log = &self.reader.storage.log;
+        self.reader.entries(log.start(), log.end())
+    }
+
     /// An append begins where the log ends; a log that never had an entry begins where the first one says.
     async fn begin_at(&self, first: u64) -> io::Result<()> {
         let end = self.reader.storage.log.end();

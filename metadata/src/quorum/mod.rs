@@ -24,6 +24,7 @@
 
 mod conformance;
 mod entry_codec;
+mod examine;
 mod fields;
 mod log_store;
 mod log_writer;
@@ -40,6 +41,7 @@ mod tests;
 mod types;
 
 pub use conformance::run_conformance_suite;
+pub use examine::{Examined, examine};
 pub use node::{Quorum, QuorumConfig, QuorumError, QuorumStatus, ReplicaStatus};
 pub use seams::{
     ApplySink, ImageView, QuorumStorage, RaftLog, SnapshotFiles, SnapshotName, StateFile, WriterMode,
