@@ -97,6 +97,8 @@ fn seed(frame: Vec<u8>) -> Option<Vec<u8>> {
     let mut body = Bytes::from(frame);
     let header = decode_request_header(&mut body).ok()?;
     let api = SERVED.iter().position(|key| *key == header.api_key)?;
-    let version = header.api_version - header.api_key.kafka_versions().start() + 1;
+    let first = *header.api_key.kafka_versions().start();
+    // A version far from the served ones has no byte of its own.
+    let version = header.api_version.checked_sub(first)?.checked_add(1)?;
     Some([&[u8::try_from(api).ok()?, u8::try_from(version).ok()?], &body[..]].concat())
 }

@@ -158,6 +158,7 @@ pub fn decisions() -> Vec<Vec<Bytes>> {
     follow(&mut controller, records);
     let records = controller.register_broker(registration()).records;
     follow(&mut controller, records);
+    let mut ids = Ids(0);
     for name in ["orders", "a.b", "c_d"] {
         let topic = CreatableTopic {
             name: name.into(),
@@ -166,7 +167,7 @@ pub fn decisions() -> Vec<Vec<Bytes>> {
             assignments: Vec::new(),
             configs: vec![("retention.ms".to_owned(), Some("1000".to_owned()))],
         };
-        let records = controller.create_topics(&mut Ids(1), vec![topic], false).records;
+        let records = controller.create_topics(&mut ids, vec![topic], false).records;
         follow(&mut controller, records);
     }
     decisions
