@@ -92,3 +92,19 @@ fn the_topic_id_of_an_earlier_topic_is_found_with_and_without_a_checksum() {
     ));
     assert!(try_open(&sim, TopicId::CLUSTER_METADATA).is_ok());
 }
+
+#[test]
+fn an_index_that_is_not_its_segments_is_built_anew() {
+    // An entry that no batch can have, and one that points into the middle of a batch.
+    for entry in [[0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0x7f], [0, 0, 0, 1, 0, 0, 0, 70]] {
+        let (sim, _) = closed();
+        let index = Path::new(DIR).join("00000000000000000000.index");
+        Disk::simulated(&sim).replace(&index, &entry).unwrap();
+        let log = try_open(&sim, TopicId::CLUSTER_METADATA).unwrap();
+        assert_eq!(log.log_end_offset(), 3);
+        for offset in 0..3 {
+            let read = log.read(offset, 1 << 20, 3, true).unwrap();
+            assert_eq!((read.base_offset, read.next_offset), (Some(offset), 3));
+        }
+    }
+}

@@ -500,31 +500,6 @@ fn every_derived_file_may_be_deleted_and_comes_back() {
 }
 
 #[test]
-fn an_index_that_is_not_its_segments_is_built_anew() {
-    // An entry that no batch can have, and one that points into the middle of a batch.
-    for entry in [[0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0x7f], [0, 0, 0, 2, 0, 0, 0, 70]] {
-        let mut fixture = fixture();
-        fixture.config.segment_bytes = 10_000;
-        let log = fixture.open();
-        for n in 0..12 {
-            append(&log, &batch().producer(5, 0, n).value_bytes(60)).unwrap();
-        }
-        let records = read_all(&log, 10_000);
-        log.close().unwrap();
-        let index = PathBuf::from("/data/orders-0/00000000000000000000.index");
-        let disk = Disk::simulated(&fixture.sim);
-        assert!(disk.read(&index, 1_000).unwrap().len() > 8);
-        disk.replace(&index, &entry).unwrap();
-        let log = fixture.reopen_after(None);
-        assert_eq!(read_all(&log, 150), records);
-        assert_eq!(
-            append(&log, &batch().producer(5, 0, 12)).unwrap().first_offset,
-            12
-        );
-    }
-}
-
-#[test]
 fn concurrent_appends_leave_no_gap_and_each_learns_its_own_offset() {
     let mut fixture = fixture();
     fixture.config.segment_bytes = 5_000;
