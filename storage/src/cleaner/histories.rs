@@ -154,6 +154,8 @@ struct Run {
     last_cleaning_ms: i64,
     /// Whether the last cleaning came to its end.
     has_cleaned: bool,
+    /// The append that the power cut met.
+    in_flight: Vec<Written>,
     sequence: i32,
     trace: Vec<String>,
 }
@@ -174,6 +176,7 @@ impl Run {
             untouched_from: 0,
             last_cleaning_ms: 0,
             has_cleaned: false,
+            in_flight: Vec::new(),
             sequence: 0,
             trace: vec![format!("seed {seed}")],
         }
@@ -209,6 +212,8 @@ impl Run {
             .append_as_leader(builder.build(), 0, AppendOrigin::Client, self.now_ms);
         let Ok(info) = appended else {
             assert!(self.sim.is_cut(), "{appended:?}");
+            // Not acknowledged, and on the disk all the same perhaps.
+            self.in_flight = batch;
             return;
         };
         assert_eq!(info.first_offset, self.written.len() as i64);
@@ -322,6 +327,10 @@ impl Run {
         self.manager = manager(&self.sim, self.boot);
         self.log = open(&self.manager, config(), self.now_ms);
         let end = self.log.log_end_offset();
+        let in_flight = std::mem::take(&mut self.in_flight);
+        if end > self.written.len() as i64 {
+            self.written.extend(in_flight);
+        }
         let known = self.written.len() as i64;
         if lost_power {
             assert!(
