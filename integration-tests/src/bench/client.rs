@@ -2,7 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use protocol_compat::ApiKey;
@@ -19,6 +19,9 @@ use protocol_compat::messages::{
 use protocol_compat::messages::{Encodable, StrBytes};
 
 const PATIENCE: Duration = Duration::from_secs(60);
+const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
+const LEADER_NOT_AVAILABLE: i16 = 5;
+const NOT_LEADER_OR_FOLLOWER: i16 = 6;
 const CREATE_TOPICS_VERSION: i16 = 5;
 const PRODUCE_VERSION: i16 = 9;
 const FETCH_VERSION: i16 = 12;
@@ -66,6 +69,20 @@ impl Client {
         }
         self.stream.read_exact(&mut self.answer[..length])?;
         Ok(&self.answer[..length])
+    }
+
+    /// Produces one batch, again and again while the broker does not lead the new partition: Apache Kafka answers
+    /// CreateTopics before it does.
+    pub fn produce_once_led(&mut self, request: &mut Request) -> io::Result<()> {
+        let began = Instant::now();
+        loop {
+            match produce_error(self.call(request)?) {
+                Some(0) => return Ok(()),
+                Some(UNKNOWN_TOPIC_OR_PARTITION | LEADER_NOT_AVAILABLE | NOT_LEADER_OR_FOLLOWER)
+                    if began.elapsed() < PATIENCE => {}
+                error => return Err(io::Error::other(format!("produce: error {error:?}"))),
+            }
+        }
     }
 
     /// Sends a request and receives its answer.

@@ -36,6 +36,10 @@ pub fn produce(address: SocketAddr, pid: u32, topic: &str, total_bytes: u64) -> 
     let value = "x".repeat(RECORD_BYTES);
     let batch = Bytes::from(Batch::of(&[value.as_str(); RECORDS_PER_BATCH]).bytes());
     let requests_each = i32::try_from(total_bytes / batch.len() as u64).unwrap_or(i32::MAX) / CONNECTIONS;
+    let mut first = Client::connect(address)?;
+    for partition in 0..PARTITIONS {
+        first.produce_once_led(&mut Request::produce(topic, partition, 1, batch.clone()))?;
+    }
     timed(pid, |connection| {
         let mut requests: Vec<Request> = (0..PARTITIONS / CONNECTIONS)
             .map(|n| Request::produce(topic, connection + n * CONNECTIONS, 1, batch.clone()))
