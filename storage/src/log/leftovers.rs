@@ -13,12 +13,11 @@ use std::path::Path;
 
 use super::OpenParams;
 use super::error::LogError;
+use super::replace::{CLEANED_SUFFIX, SWAP_SUFFIX};
 use super::scan::{Scan, Step};
 use super::segment::{DELETED_SUFFIX, base_offset_of};
 use crate::disk::{Disk, OpenMode};
 
-const CLEANED_SUFFIX: &str = ".cleaned";
-const SWAP_SUFFIX: &str = ".swap";
 const LOG_SWAP_SUFFIX: &str = ".log.swap";
 const TEMPORARY_SUFFIX: &str = ".tmp";
 /// What belongs to a segment besides its batches.
