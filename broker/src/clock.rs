@@ -4,23 +4,44 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+/// Where time comes from when it is not the machine's: a simulation's.
+pub trait TimeSource: Sync {
+    /// Milliseconds since 1970; may jump either way.
+    fn wall_ms(&self) -> i64;
+
+    /// Time since any moment before the node began; never goes back.
+    fn monotonic(&self) -> Duration;
+}
+
 /// Reads time. Cheap to copy; all copies share one origin.
-#[derive(Clone, Copy, Debug)]
-pub struct Clock {
-    origin: Instant,
+#[derive(Clone, Copy)]
+pub struct Clock(Source);
+
+#[derive(Clone, Copy)]
+enum Source {
+    Machine { origin: Instant },
+    Steered(&'static dyn TimeSource),
 }
 
 impl Clock {
     /// The clock of the machine.
     pub fn real() -> Clock {
-        Clock {
+        Clock(Source::Machine {
             origin: Instant::now(),
-        }
+        })
+    }
+
+    /// A clock that shows what `source` says.
+    pub fn steered(source: &'static dyn TimeSource) -> Clock {
+        Clock(Source::Steered(source))
     }
 
     /// Milliseconds since 1970, as records carry them; 0 on a machine whose clock stands before that.
     pub fn wall_ms(&self) -> i64 {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        let since = match self.0 {
+            Source::Machine { .. } => SystemTime::now().duration_since(UNIX_EPOCH),
+            Source::Steered(source) => return source.wall_ms(),
+        };
         since.map_or(0, |elapsed| {
             i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX)
         })
@@ -28,7 +49,10 @@ impl Clock {
 
     /// Time since the clock was made; never goes back.
     pub fn monotonic(&self) -> Duration {
-        self.origin.elapsed()
+        match self.0 {
+            Source::Machine { origin } => origin.elapsed(),
+            Source::Steered(source) => source.monotonic(),
+        }
     }
 
     /// [`Clock::monotonic`] in milliseconds.

@@ -44,6 +44,7 @@ pub use memory_topic::MemoryOffsetsTopic;
 pub use offsets_topic::{OffsetsPartition, OffsetsTopic};
 pub use opening_store::OpeningStore;
 
+use crate::blocking;
 use crate::clock::Clock;
 use shard_runtime::ShardRuntime;
 use timer_task::TimerWake;
@@ -426,7 +427,7 @@ impl GroupCoordinator {
 
     async fn load(&self, partition: i32) -> Result<Arc<ShardRuntime>, ErrorCode> {
         let topic = self.topic.clone();
-        let opened = tokio::task::spawn_blocking(move || topic.open(partition)).await;
+        let opened = blocking::spawn(move || topic.open(partition)).await;
         let offsets = opened.map_err(|_| ErrorCode::UnknownServerError)??;
         debug!(partition, "loaded a shard of the group coordinator");
         Ok(ShardRuntime::load(

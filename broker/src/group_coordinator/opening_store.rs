@@ -13,6 +13,8 @@ use storage::offset_store::{OffsetStore, OffsetStoreError, OffsetStoreOptions};
 use tokio::task::JoinHandle;
 use tracing::error;
 
+use crate::blocking;
+
 /// A store that is open or will be.
 #[derive(Clone, Debug)]
 pub struct OpeningStore(Arc<OnceLock<Option<Mutex<Arc<OffsetStore>>>>>);
@@ -25,7 +27,7 @@ impl OpeningStore {
     ) -> (OpeningStore, JoinHandle<Result<(), OffsetStoreError>>) {
         let opening = OpeningStore(Arc::default());
         let opened = opening.clone();
-        let task = tokio::task::spawn_blocking(move || {
+        let task = blocking::spawn(move || {
             let (store, outcome) = match OffsetStore::open(&path, &options) {
                 Ok(store) => (Some(Mutex::new(Arc::new(store))), Ok(())),
                 Err(error) => (None, Err(error)),

@@ -15,6 +15,7 @@ use protocol_compat::messages::delete_records_response::{
 };
 use protocol_compat::messages::{DeleteRecordsRequest, TopicName};
 
+use crate::blocking;
 use crate::error_codes;
 use crate::replica_manager::ReplicaManager;
 use crate::request::{Handled, RequestContext};
@@ -43,7 +44,7 @@ pub fn handle(replicas: &Arc<ReplicaManager>, ctx: &RequestContext, body: Bytes)
     let (replicas, ctx) = (replicas.clone(), ctx.clone());
     Handled::Exclusive(Box::pin(async move {
         let asked = wanted.clone();
-        let deleting = tokio::task::spawn_blocking(move || {
+        let deleting = blocking::spawn(move || {
             results(&wanted, |topic, index, offset| {
                 delete(&replicas, topic, index, offset)
             })

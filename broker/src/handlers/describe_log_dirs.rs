@@ -16,6 +16,7 @@ use protocol_compat::messages::{DescribeLogDirsRequest, StrBytes};
 use protocol_compat::{ErrorCode, TopicPartition};
 use storage::log_manager::LogDirStatus;
 
+use crate::blocking;
 use crate::replica_manager::ReplicaManager;
 use crate::request::{Handled, RequestContext};
 
@@ -31,7 +32,7 @@ pub fn handle(replicas: &Arc<ReplicaManager>, ctx: &RequestContext, body: Bytes)
     let (replicas, ctx) = (replicas.clone(), ctx.clone());
     Handled::Exclusive(Box::pin(async move {
         let wanted = wanted(request);
-        let described = tokio::task::spawn_blocking(move || {
+        let described = blocking::spawn(move || {
             let dirs = replicas.logs().dirs();
             dirs.iter().map(|dir| describe(&replicas, dir, &wanted)).collect()
         });

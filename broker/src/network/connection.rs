@@ -25,7 +25,6 @@ use protocol_compat::frame::FrameError;
 use protocol_compat::{ApiKey, EncodeError, decode_request_header};
 use thiserror::Error;
 use tokio::io::Interest;
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep};
 
@@ -34,6 +33,7 @@ use super::input::{FrameReader, Step};
 use super::limits::BudgetShare;
 use super::output::WriteQueue;
 use super::settings::{CONTENDED_FRAME_BYTES_PER_SECOND, MIN_FRAME_BYTES_PER_SECOND};
+use super::transport::ByteStream;
 use crate::request::{CloseReason, Handled, RequestContext, ResponseFrame};
 
 /// The principal of a connection without authentication.
@@ -101,8 +101,8 @@ enum Event {
 }
 
 /// A connection and all that it holds.
-pub(super) struct Connection {
-    stream: TcpStream,
+pub(super) struct Connection<S> {
+    stream: S,
     network: Arc<Network>,
     context: RequestContext,
     input: FrameReader,
@@ -127,15 +127,15 @@ pub(super) struct Connection {
     shutdown: watch::Receiver<bool>,
 }
 
-impl Connection {
+impl<S: ByteStream> Connection<S> {
     pub(super) fn new(
-        stream: TcpStream,
+        stream: S,
         peer: SocketAddr,
         listener: Arc<str>,
         connection_id: u64,
         network: Arc<Network>,
         shutdown: watch::Receiver<bool>,
-    ) -> io::Result<Connection> {
+    ) -> io::Result<Connection<S>> {
         let context = RequestContext {
             api_key: ApiKey::ApiVersions,
             version: 0,

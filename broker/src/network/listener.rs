@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
-use tokio::net::{TcpListener, TcpStream};
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::{debug, error, info, warn};
@@ -15,14 +15,15 @@ use super::connection::{Connection, End};
 use super::environment::Network;
 use super::limits::Admission;
 use super::settings::{CongestionControl, ListenerSettings};
+use super::transport::{Acceptor, ByteStream};
 
 /// After a failure to accept (no file descriptor is free, as a rule) the next attempt comes after this.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 
 /// A listener whose port is open: clients can connect, and are served once [`BoundListener::serve`] runs.
-pub struct BoundListener {
+pub struct BoundListener<A = TcpListener> {
     settings: ListenerSettings,
-    listener: TcpListener,
+    listener: A,
     local_addr: SocketAddr,
 }
 
@@ -57,11 +58,23 @@ impl BoundListener {
         socket.listen(settings.socket.backlog)?;
         let listener = TcpListener::from_std(socket.into())?;
         let local_addr = listener.local_addr()?;
-        Ok(BoundListener {
+        Ok(BoundListener::of(settings, listener, local_addr))
+    }
+}
+
+impl<A: Acceptor> BoundListener<A> {
+    /// A port that is open already, at `local_addr`.
+    pub fn of(settings: ListenerSettings, listener: A, local_addr: SocketAddr) -> BoundListener<A> {
+        BoundListener {
             settings,
             listener,
             local_addr,
-        })
+        }
+    }
+
+    /// Its name, as in `listeners`.
+    pub fn name(&self) -> &Arc<str> {
+        &self.settings.name
     }
 
     /// Where it listens; with the port that the system chose.
@@ -96,7 +109,7 @@ impl BoundListener {
     }
 
     /// The next connection that may come in; `None` where one may not, or accepting failed.
-    async fn accept(&self, network: &Network) -> Option<(TcpStream, SocketAddr, Admission)> {
+    async fn accept(&self, network: &Network) -> Option<(A::Stream, SocketAddr, Admission)> {
         let (limits, metrics) = (&network.limits, &network.metrics);
         let place = limits.place(&metrics.connection_waits).await;
         limits.turn(network.clock, &metrics.connection_rate_waits).await;
@@ -121,12 +134,12 @@ impl BoundListener {
 
     fn open(
         &self,
-        stream: TcpStream,
+        stream: A::Stream,
         peer: SocketAddr,
         network: &Arc<Network>,
         shutdown: &watch::Receiver<bool>,
-    ) -> Option<Connection> {
-        self.set_options(&stream, peer);
+    ) -> Option<Connection<A::Stream>> {
+        stream.prepare(&self.settings.socket, self.local_addr, peer);
         let id = network.next_connection_id();
         let name = Arc::clone(&self.settings.name);
         match Connection::new(stream, peer, name, id, Arc::clone(network), shutdown.clone()) {
@@ -137,24 +150,14 @@ impl BoundListener {
             }
         }
     }
-
-    /// A connection works without these; a failure is no reason to refuse it.
-    fn set_options(&self, stream: &TcpStream, peer: SocketAddr) {
-        if let Err(error) = stream.set_nodelay(true) {
-            debug!(%peer, %error, "could not set TCP_NODELAY");
-        }
-        let local = self.local_addr.ip().is_loopback();
-        if let CongestionControl::Loopback(name) = &self.settings.socket.congestion_control
-            && !local
-            && peer.ip().to_canonical().is_loopback()
-            && let Err(error) = SockRef::from(stream).set_tcp_congestion(name.as_bytes())
-        {
-            debug!(%peer, %error, "could not choose the congestion control {name}");
-        }
-    }
 }
 
-async fn serve_one(connection: Connection, peer: SocketAddr, admission: Admission, network: Arc<Network>) {
+async fn serve_one<S: ByteStream>(
+    connection: Connection<S>,
+    peer: SocketAddr,
+    admission: Admission,
+    network: Arc<Network>,
+) {
     network.metrics.accepted.inc();
     network.metrics.connections.inc();
     let end = connection.run().await;

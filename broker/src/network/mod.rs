@@ -13,6 +13,7 @@ pub mod metrics;
 mod output;
 mod peer_log;
 pub mod settings;
+pub mod transport;
 
 pub use environment::Network;
 pub use limits::{BudgetStatus, ConnectionLimitValues, ConnectionLimits, RequestBudget};

@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 
 use bytes::{Buf, Bytes};
-use tokio::net::TcpStream;
+
+use super::transport::ByteStream;
 
 /// Pieces given to one write; the kernel takes up to 1024.
 const PIECES_PER_WRITE: usize = 64;
@@ -35,7 +36,7 @@ impl WriteQueue {
     }
 
     /// Writes as much as the socket takes; the bytes that it took.
-    pub(super) fn write_to(&mut self, stream: &TcpStream) -> io::Result<usize> {
+    pub(super) fn write_to(&mut self, stream: &impl ByteStream) -> io::Result<usize> {
         let mut total = 0;
         while !self.pieces.is_empty() {
             match self.write_once(stream) {
@@ -55,7 +56,7 @@ impl WriteQueue {
         Ok(total)
     }
 
-    fn write_once(&self, stream: &TcpStream) -> io::Result<usize> {
+    fn write_once(&self, stream: &impl ByteStream) -> io::Result<usize> {
         let mut slices = [IoSlice::new(&[]); PIECES_PER_WRITE];
         let mut count = 0;
         for (slice, piece) in slices.iter_mut().zip(&self.pieces) {

@@ -11,6 +11,7 @@ use storage::log_manager::LogManager;
 use tokio::task::JoinHandle;
 use tracing::{debug, warn};
 
+use crate::blocking;
 use crate::clock::Clock;
 use crate::config::NodeConfig;
 use crate::group_coordinator::OpeningStore;
@@ -100,7 +101,7 @@ fn every(
         loop {
             tokio::time::sleep(period).await;
             let (logs, pass) = (logs.clone(), pass.clone());
-            if let Err(cause) = tokio::task::spawn_blocking(move || pass(&logs)).await {
+            if let Err(cause) = blocking::spawn(move || pass(&logs)).await {
                 warn!(%cause, "a background pass was cut short");
                 return;
             }
@@ -115,7 +116,7 @@ fn every(
 async fn recover(threads: usize, replicas: Arc<ReplicaManager>, http: Arc<HttpState>) {
     let recover_the_rest = |_| {
         let replicas = replicas.clone();
-        tokio::task::spawn_blocking(move || while replicas.recover_next() {})
+        blocking::spawn(move || while replicas.recover_next() {})
     };
     let workers: Vec<JoinHandle<()>> = (0..threads.max(1)).map(recover_the_rest).collect();
     for worker in workers {
@@ -125,7 +126,7 @@ async fn recover(threads: usize, replicas: Arc<ReplicaManager>, http: Arc<HttpSt
         }
     }
     http.set_ready(true);
-    if let Err(cause) = tokio::task::spawn_blocking(move || replicas.open_compacted()).await {
+    if let Err(cause) = blocking::spawn(move || replicas.open_compacted()).await {
         warn!(%cause, "compacted logs were not opened");
     }
 }

@@ -10,9 +10,10 @@ use metadata::configs::ConfigValue;
 use storage::cleaner::{CleanerSettings, MapSecret, Pace};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinHandle;
 use tracing::warn;
 
+use crate::blocking;
 use crate::clock::Clock;
 use crate::replica_manager::ReplicaManager;
 
@@ -93,10 +94,9 @@ async fn round(
     stopping: &watch::Receiver<bool>,
     clock: Clock,
 ) -> bool {
-    let mut threads = JoinSet::new();
-    for _ in 0..keys.threads {
+    let one = |_| {
         let (logs, stopping) = (replicas.logs().clone(), stopping.clone());
-        threads.spawn_blocking(move || {
+        blocking::spawn(move || {
             let mut pace = Throttle {
                 bytes_per_second: keys.max_bytes_per_second / f64::from(keys.threads),
                 clock,
@@ -109,10 +109,11 @@ async fn round(
                 .clean_next(&keys.settings(secret), clock.wall_ms(), &mut pace)
                 .is_some()
             {}
-        });
-    }
-    while let Some(ended) = threads.join_next().await {
-        if let Err(cause) = ended {
+        })
+    };
+    let threads: Vec<JoinHandle<()>> = (0..keys.threads).map(one).collect();
+    for thread in threads {
+        if let Err(cause) = thread.await {
             warn!(%cause, "a cleaner was cut short");
             return false;
         }

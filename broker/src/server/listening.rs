@@ -13,14 +13,15 @@ use tracing::{info, warn};
 use super::error::StartError;
 use crate::config::{Address, Listener, NetworkConfig, NodeConfig};
 use crate::http::{self, HttpState};
+use crate::network::transport::Acceptor;
 use crate::network::{BoundListener, CongestionControl, ListenerSettings, Network, SocketSettings};
 
 /// The congestion control for clients of the same machine; see [`CongestionControl`].
 const LOOPBACK_CONGESTION_CONTROL: &str = "cubic";
 
 /// Open ports that nobody is served on yet.
-pub(super) struct BoundPorts {
-    kafka: Vec<(Arc<str>, BoundListener)>,
+pub(super) struct BoundPorts<A = TcpListener> {
+    kafka: Vec<BoundListener<A>>,
     http: Option<TcpListener>,
 }
 
@@ -33,7 +34,7 @@ impl BoundPorts {
     pub(super) fn open(config: &NodeConfig) -> Result<BoundPorts, StartError> {
         let mut kafka = Vec::new();
         for listener in &config.listeners {
-            kafka.push((listener.name.clone(), bind(listener, &config.network)?));
+            kafka.push(bind(listener, &config.network)?);
         }
         let http = match &config.metrics_listener {
             Some(address) => bind_http(address, config.metrics_listener_is_explicit)?,
@@ -41,12 +42,19 @@ impl BoundPorts {
         };
         Ok(BoundPorts { kafka, http })
     }
+}
+
+impl<A: Acceptor> BoundPorts<A> {
+    /// Ports that are open already, without HTTP.
+    pub(super) fn of(kafka: Vec<BoundListener<A>>) -> BoundPorts<A> {
+        BoundPorts { kafka, http: None }
+    }
 
     /// Where clients connect, by listener name.
     pub(super) fn addresses(&self) -> Vec<(Arc<str>, SocketAddr)> {
         self.kafka
             .iter()
-            .map(|(name, bound)| (name.clone(), bound.local_addr()))
+            .map(|bound| (bound.name().clone(), bound.local_addr()))
             .collect()
     }
 
@@ -60,7 +68,7 @@ impl BoundPorts {
         let mut tasks: Vec<JoinHandle<()>> = self
             .kafka
             .into_iter()
-            .map(|(_, bound)| tokio::spawn(bound.serve(network.clone(), stopping.clone())))
+            .map(|bound| tokio::spawn(bound.serve(network.clone(), stopping.clone())))
             .collect();
         if let Some(listener) = self.http {
             tasks.push(tokio::spawn(http::serve(

@@ -12,6 +12,7 @@ mod led_partitions;
 mod limits_collector;
 mod listening;
 mod open_files;
+mod surroundings;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,10 +20,9 @@ use std::sync::Arc;
 use metadata::controller::{BrokerRegistration, ControllerConfig, SUPPORTED_FEATURES};
 use metadata::group::offsets::deleted_topics;
 use metadata::image::{BrokerEndpoint, MetadataImage, VersionRange};
-use metadata::quorum::{QuorumConfig, WriterMode};
+use metadata::quorum::QuorumConfig;
 use prometheus::Registry;
 use storage::cleaner::MapSecret;
-use storage::disk::Disk;
 use storage::log_dirs::NodeIdentity;
 use storage::log_manager::{LogManager, LogManagerConfig};
 use storage::offset_store::OffsetStoreOptions;
@@ -35,6 +35,8 @@ pub use self::error::StartError;
 use self::led_partitions::ReplicaPartitions;
 use self::limits_collector::{Bounded, LimitsCollector};
 use self::listening::BoundPorts;
+pub use self::surroundings::Surroundings;
+use crate::blocking;
 use crate::broker_lifecycle::register_broker;
 use crate::clock::Clock;
 use crate::config::NodeConfig;
@@ -45,7 +47,10 @@ use crate::handlers::Services;
 use crate::http::{CleanerCollector, HttpState, ProcessCollector};
 use crate::metadata_cache::MetadataCache;
 use crate::metadata_publisher::MetadataPublisher;
-use crate::network::{ConnectionLimits, ConnectionSettings, Network, NetworkMetrics, RequestBudget};
+use crate::network::transport::Acceptor;
+use crate::network::{
+    BoundListener, ConnectionLimits, ConnectionSettings, Network, NetworkMetrics, RequestBudget,
+};
 use crate::producer_id_manager::ProducerIdManager;
 use crate::raft_log::open_quorum_storage;
 use crate::replica_manager::ReplicaManager;
@@ -55,18 +60,17 @@ const METADATA_ENTRIES_BEHIND_SNAPSHOT: u64 = 1_000;
 
 /// Open segment files of all partitions; the system's limit per process is 1,024 where nobody raised it.
 const MAX_OPEN_LOG_FILES: usize = 512;
-/// Threads that sync for acknowledgements.
-const FLUSH_THREADS: usize = 4;
 /// Free space that appends leave for metadata, offsets and checkpoints.
 const RESERVE_BYTES: u64 = 64 << 20;
 
-/// The store of committed offsets, beside the partitions of the metadata log's directory.
-const OFFSET_STORE_DIR: &str = "committed-offsets";
-/// Its bounds.
+/// The bounds of the store of committed offsets.
 const OFFSET_STORE: OffsetStoreOptions = OffsetStoreOptions {
     memory_bytes: 8 << 20,
     max_open_files: 64,
 };
+
+/// A listener's name, and where clients connect to it.
+type BoundPort = (Arc<str>, std::net::SocketAddr);
 
 /// A running node.
 pub struct Server {
@@ -91,15 +95,34 @@ impl Server {
     /// Why there is no node, in one sentence for a person.
     pub async fn start(config: NodeConfig) -> Result<Server, StartError> {
         open_files::raise_limit();
-        let clock = Clock::real();
+        let ports = BoundPorts::open(&config)?;
+        let surroundings = Surroundings::machine(&config);
+        Server::start_with(config, surroundings, ports).await
+    }
+
+    /// Starts a node on `listeners`, which are open, in `surroundings` that may be simulated. It has no HTTP port.
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub async fn start_on<A: Acceptor>(
+        config: NodeConfig,
+        surroundings: Surroundings,
+        listeners: Vec<BoundListener<A>>,
+    ) -> Result<Server, StartError> {
+        Server::start_with(config, surroundings, BoundPorts::of(listeners)).await
+    }
+
+    async fn start_with<A: Acceptor>(
+        config: NodeConfig,
+        surroundings: Surroundings,
+        ports: BoundPorts<A>,
+    ) -> Result<Server, StartError> {
+        let clock = surroundings.clock;
         let config = Arc::new(config);
         let registry = Registry::new();
-        let ports = BoundPorts::open(&config)?;
-        let disk = Disk::real();
-        let logs = Arc::new(open_logs(&disk, &config)?);
+        let logs = Arc::new(open_logs(&surroundings, &config)?);
         let cluster_id: Arc<str> = logs.cluster_id().into();
-        let (store, opening_store) =
-            OpeningStore::begin(config.metadata_log_dir.join(OFFSET_STORE_DIR), OFFSET_STORE);
+        let (store, opening_store) = OpeningStore::begin(surroundings.offset_store_dir.clone(), OFFSET_STORE);
 
         let cache = MetadataCache::new(Arc::new(MetadataImage::empty(cluster_id.clone())));
         let publisher = Arc::new(MetadataPublisher::new(cache.clone()));
@@ -111,14 +134,15 @@ impl Server {
             clock,
         ));
         let (failed, failures) = mpsc::channel(1);
-        let controller = start_controller(&disk, &config, &logs, publisher.clone(), clock, failed).await?;
+        let controller = start_controller(&surroundings, &config, &logs, publisher.clone(), failed).await?;
         // From here on only: what the log tells of topics that are long gone must not reach their successors' files.
         let acting = replicas.clone();
         publisher.subscribe(Box::new(move |before, now| acting.image_changed(before, now)));
         let limits = connection_limits::from_file(&config);
         let connections = ConnectionLimits::new(limits.clone());
         connection_limits::follow(&publisher, connections.clone(), limits, &config);
-        let registration = registration(&config, &logs, &ports);
+        let bound = ports.addresses();
+        let registration = registration(&config, &logs, &bound);
         let epoch = register_broker(&controller.handle(), registration).await?;
         let producer_ids = ProducerIdManager::new(controller.handle(), config.node_id, epoch);
         let group_coordinator = start_groups(&config, &cache, &controller, &replicas, store.clone(), clock);
@@ -141,7 +165,6 @@ impl Server {
         registry.register(Box::new(ProcessCollector::new()?))?;
         registry.register(Box::new(CleanerCollector::new(logs.clone(), clock)?))?;
         let http = HttpState::new(registry);
-        let bound = ports.addresses();
         let mut serving = ports.serve(&network, &http, &stopping);
         serving.shrink_to_fit();
         let mut background = background::start(&config, &replicas, &http, &store, clock);
@@ -225,7 +248,7 @@ impl Server {
         }
         drop(self.replicas);
         let (logs, epoch, store) = (self.logs, self.broker_epoch, self.offset_store);
-        let closed = tokio::task::spawn_blocking(move || {
+        let closed = blocking::spawn(move || {
             background::flush_offset_store(&store);
             logs.shutdown_cleanly(epoch)
         })
@@ -242,7 +265,7 @@ fn absolute(path: &std::path::Path) -> PathBuf {
 }
 
 /// The metadata log's directory comes first, whose id is the voter's.
-fn open_logs(disk: &Disk, config: &NodeConfig) -> Result<LogManager, StartError> {
+fn open_logs(surroundings: &Surroundings, config: &NodeConfig) -> Result<LogManager, StartError> {
     let mut paths = config.log_dirs.clone();
     if !paths.contains(&config.metadata_log_dir) {
         paths.push(config.metadata_log_dir.clone());
@@ -252,18 +275,17 @@ fn open_logs(disk: &Disk, config: &NodeConfig) -> Result<LogManager, StartError>
             node_id: config.node_id.0,
             cluster_id: config.cluster_id.clone(),
         },
-        boot_id: boot_id(),
+        boot_id: surroundings.boot_id.clone(),
         max_open_files: MAX_OPEN_LOG_FILES,
-        flush_threads: FLUSH_THREADS,
+        flush_threads: surroundings.flush_threads,
         reserve_bytes: RESERVE_BYTES,
     };
-    Ok(LogManager::open(disk, &paths, manager, Box::new(Uuid::new_v4))?)
-}
-
-/// Identifies this boot of the machine; see [`LogManagerConfig::boot_id`].
-fn boot_id() -> Option<String> {
-    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
-    Some(id.trim().to_owned())
+    Ok(LogManager::open(
+        &surroundings.disk,
+        &paths,
+        manager,
+        Box::new(Uuid::new_v4),
+    )?)
 }
 
 fn metadata_directory_id(config: &NodeConfig, logs: &LogManager) -> Uuid {
@@ -271,11 +293,10 @@ fn metadata_directory_id(config: &NodeConfig, logs: &LogManager) -> Uuid {
 }
 
 async fn start_controller(
-    disk: &Disk,
+    surroundings: &Surroundings,
     config: &NodeConfig,
     logs: &LogManager,
     publisher: Arc<MetadataPublisher>,
-    clock: Clock,
     failed: mpsc::Sender<String>,
 ) -> Result<ControllerServer, StartError> {
     let cluster_id: Arc<str> = logs.cluster_id().into();
@@ -287,13 +308,13 @@ async fn start_controller(
         entries_kept_behind_snapshot: METADATA_ENTRIES_BEHIND_SNAPSHOT,
     };
     let storage = open_quorum_storage(
-        disk,
+        &surroundings.disk,
         logs.files(),
         &config.metadata_log_dir,
         config.metadata_log_segment_bytes,
         logs.crash_of(&config.metadata_log_dir),
-        clock,
-        WriterMode::Thread,
+        surroundings.clock,
+        surroundings.quorum_writer,
     )
     .map_err(StartError::MetadataLog)?;
     let controller = ControllerConfig {
@@ -308,6 +329,7 @@ async fn start_controller(
             warn!("the metadata quorum failed while the node was stopping");
         }
     };
+    let clock = surroundings.clock;
     Ok(ControllerServer::start(quorum, storage, controller, publisher, clock, failed).await?)
 }
 
@@ -346,12 +368,12 @@ fn follow_topics(publisher: &MetadataPublisher, coordinator: &Arc<GroupCoordinat
     }));
 }
 
-fn registration(config: &NodeConfig, logs: &LogManager, ports: &BoundPorts) -> BrokerRegistration {
+fn registration(config: &NodeConfig, logs: &LogManager, bound: &[BoundPort]) -> BrokerRegistration {
     BrokerRegistration {
         id: config.node_id,
         cluster_id: logs.cluster_id().into(),
         incarnation_id: Uuid::new_v4(),
-        endpoints: endpoints(config, ports),
+        endpoints: endpoints(config, bound),
         features: SUPPORTED_FEATURES
             .iter()
             .map(|feature| VersionRange {
@@ -367,8 +389,7 @@ fn registration(config: &NodeConfig, logs: &LogManager, ports: &BoundPorts) -> B
 }
 
 /// What clients are told. Without an advertised address the host stays empty: each client is told the one that it used.
-fn endpoints(config: &NodeConfig, ports: &BoundPorts) -> Vec<BrokerEndpoint> {
-    let bound = ports.addresses();
+fn endpoints(config: &NodeConfig, bound: &[BoundPort]) -> Vec<BrokerEndpoint> {
     let port_of = |name: &str| {
         bound
             .iter()

@@ -16,6 +16,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "integration-tests",
         &["protocol-compat", "storage", "metadata", "broker"],
     ),
+    (
+        "integration-tests/simulator",
+        &["protocol-compat", "storage", "metadata", "broker"],
+    ),
 ];
 
 /// Members that are no layer: a patch of somebody else's crate, named by nobody here (docs/decisions/0030).
@@ -80,7 +84,7 @@ fn forbidden_edges(member: &str, manifest: &str) -> Vec<String> {
 #[test]
 fn crates_depend_only_downwards() {
     let mut found = Vec::new();
-    for member in CRATES {
+    for (member, _) in ALLOWED {
         let manifest = fs::read_to_string(tree::root().join(member).join("Cargo.toml")).expect("a manifest");
         found.extend(forbidden_edges(member, &manifest));
     }
@@ -97,13 +101,16 @@ fn every_workspace_member_has_a_row() {
         .lines()
         .find(|line| line.starts_with("members"))
         .expect("a members line");
-    let listed: Vec<&str> = members
+    let mut listed: Vec<&str> = members
         .split('"')
         .skip(1)
         .step_by(2)
         .filter(|member| !PATCHES.contains(member))
         .collect();
-    assert_eq!(listed, CRATES, "a new member needs a row in the layering table");
+    let mut rows: Vec<&str> = ALLOWED.iter().map(|(name, _)| *name).collect();
+    listed.sort_unstable();
+    rows.sort_unstable();
+    assert_eq!(listed, rows, "a new member needs a row in the layering table");
 }
 
 #[test]

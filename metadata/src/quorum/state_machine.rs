@@ -12,6 +12,7 @@ use bytes::Bytes;
 use futures_util::{Stream, TryStreamExt};
 use openraft::storage::{EntryResponder, RaftStateMachine};
 use openraft::{EntryPayload, LogIdOptionExt, OptionalSend, RaftSnapshotBuilder};
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::Notify;
 
 use super::log_store::SnapshotBound;
@@ -256,6 +257,10 @@ impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
             .take()
             .ok_or_else(|| io::Error::other("a snapshot builder builds one snapshot"))?;
         let (home, meta) = (self.home.clone(), self.meta.clone());
+        // On a runtime of one thread the runtime alone decides the order of all that happens.
+        if Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread {
+            return write_snapshot(&home, meta, view);
+        }
         let written = tokio::task::spawn_blocking(move || write_snapshot(&home, meta, view));
         written.await.map_err(io::Error::other)?
     }

@@ -31,9 +31,10 @@ struct Queue {
 }
 
 impl Flusher {
+    /// With 0 threads, whoever requests a sync does it.
     pub fn new(most_threads: usize) -> Flusher {
         Flusher {
-            most_threads: most_threads.max(1),
+            most_threads,
             shared: Arc::default(),
             threads: Mutex::default(),
         }
@@ -66,6 +67,10 @@ impl Flusher {
 
     fn start_thread(&self) {
         let mut threads = self.threads.lock();
+        if self.most_threads == 0 {
+            drop(threads);
+            return self.shared.flush_waiting();
+        }
         if threads.len() >= self.most_threads {
             return;
         }

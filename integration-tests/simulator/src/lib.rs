@@ -1,0 +1,12 @@
+//! A whole node in virtual time: the real broker on a simulated disk, network and clock, under clients that record what they
+//! did and saw, and under faults. One seed decides everything, so that what was found once is found again.
+//!
+//! ```text
+//!   driver --(one process a seed)--> life: Server + SimDisk + SimNet + SimTime  <-- actors --> History --> checks
+//! ```
+
+pub mod entropy;
+pub mod net;
+pub mod rng;
+pub mod time;
+pub mod trace;
