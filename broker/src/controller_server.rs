@@ -267,6 +267,7 @@ mod tests {
             node_id: 1,
             directory_id: Uuid::from_u128(5),
             cluster_id: CLUSTER.into(),
+            ids_read_from: "meta.properties".to_owned(),
             snapshot_after_bytes: 2_000,
             entries_kept_behind_snapshot: 0,
         };

@@ -6,12 +6,11 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use bytes::Bytes;
-use metadata::quorum::{SnapshotFiles, SnapshotName, StateFile};
+use metadata::quorum::{SnapshotFiles, SnapshotName, StateFile, StoredSnapshot};
 use storage::disk::Disk;
 
-/// The quorum's state files are a few dozen bytes; a longer one is not ours.
-const STATE_FILE_LIMIT_BYTES: usize = 4_096;
+/// The quorum's state files are a few dozen bytes, and the cluster's id, of at most 64 KiB; a longer one is not ours.
+const STATE_FILE_LIMIT_BYTES: usize = 66 << 10;
 /// The suffix of Kafka's metadata snapshots (`org.apache.kafka.snapshot.Snapshots`).
 const SNAPSHOT_SUFFIX: &str = ".checkpoint";
 
@@ -32,6 +31,10 @@ impl DiskStateFile {
 }
 
 impl StateFile for DiskStateFile {
+    fn location(&self) -> String {
+        self.path.display().to_string()
+    }
+
     fn read(&self) -> io::Result<Option<Vec<u8>>> {
         if self.disk.exists(&self.path)? {
             self.disk.read(&self.path, STATE_FILE_LIMIT_BYTES).map(Some)
@@ -90,14 +93,16 @@ fn parse_name(name: &str) -> Option<SnapshotName> {
 }
 
 impl SnapshotFiles for DiskSnapshotFiles {
-    fn newest(&self) -> io::Result<Option<Bytes>> {
-        match self.names()?.last() {
-            Some(&name) => {
-                let content = self.disk.read(&self.path(name), usize::MAX)?;
-                Ok(Some(content.into()))
-            }
-            None => Ok(None),
-        }
+    fn newest(&self) -> io::Result<Option<StoredSnapshot>> {
+        let Some(&name) = self.names()?.last() else {
+            return Ok(None);
+        };
+        let path = self.path(name);
+        let content = self.disk.read(&path, usize::MAX)?;
+        Ok(Some(StoredSnapshot {
+            location: path.display().to_string(),
+            content: content.into(),
+        }))
     }
 
     fn install(&self, name: SnapshotName, content: &[u8]) -> io::Result<()> {
@@ -173,7 +178,7 @@ mod tests {
             let outcome = snapshots.install(snapshot(20), &new);
             let whole = !sim.is_cut();
             sim.restart();
-            let found = snapshots.newest().unwrap().unwrap();
+            let found = snapshots.newest().unwrap().unwrap().content;
             assert!(found == new || (outcome.is_err() && found == old), "cut {cut}");
             if whole {
                 break;

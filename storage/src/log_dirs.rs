@@ -34,7 +34,9 @@ pub enum OpenError {
     #[error("log directory {0} is in use by another process")]
     InUse(PathBuf),
     /// The directory belongs to another cluster or node.
-    #[error("log directory {dir} belongs to {what} {found}, not {expected}")]
+    #[error(
+        "log directory {dir} belongs to {what} {found} by its meta.properties, but {expected_by} says {expected}"
+    )]
     Foreign {
         /// The directory.
         dir: PathBuf,
@@ -44,6 +46,8 @@ pub enum OpenError {
         found: String,
         /// Who wants it.
         expected: String,
+        /// Where that stands: another directory's `meta.properties`, or the operator's word.
+        expected_by: String,
     },
     /// Two directories have the same id: one is a copy.
     #[error("log directories {first} and {second} have the same directory id")]

@@ -51,6 +51,7 @@ fn config() -> QuorumConfig {
         node_id: 1,
         directory_id: Uuid::from_u128(77),
         cluster_id: "a-cluster".into(),
+        ids_read_from: "meta.properties".to_owned(),
         snapshot_after_bytes: u64::MAX,
         entries_kept_behind_snapshot: 0,
     }
@@ -436,7 +437,10 @@ async fn a_damaged_vote_file_refuses_to_start() {
     sim.restart();
     assert!(sim.flip_bit(&Path::new(DATA).join(DIRECTORY).join(VOTE_FILE), 11, 0));
     let error = start(&disk, Path::new(DATA), config()).await.err().unwrap();
-    assert!(error.contains("vote file cannot be read"), "{error}");
+    assert!(
+        error.contains("vote in /data/__cluster_metadata-0/quorum-vote cannot be read"),
+        "{error}"
+    );
 }
 
 #[tokio::test]

@@ -25,6 +25,7 @@ use prometheus::Registry;
 use storage::cleaner::MapSecret;
 use storage::log_dirs::NodeIdentity;
 use storage::log_manager::{LogManager, LogManagerConfig};
+use storage::meta_properties;
 use storage::offset_store::OffsetStoreOptions;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -304,6 +305,11 @@ async fn start_controller(
         node_id: config.node_id.0,
         directory_id: metadata_directory_id(config, logs),
         cluster_id: cluster_id.clone(),
+        ids_read_from: config
+            .metadata_log_dir
+            .join(meta_properties::FILE_NAME)
+            .display()
+            .to_string(),
         snapshot_after_bytes: config.metadata_snapshot_after_bytes,
         entries_kept_behind_snapshot: METADATA_ENTRIES_BEHIND_SNAPSHOT,
     };

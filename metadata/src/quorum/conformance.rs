@@ -12,7 +12,7 @@ use openraft::impls::BoxedErrorSource;
 use openraft::testing::log::{StoreBuilder, Suite};
 use tokio::sync::Notify;
 
-use super::log_store::LogStore;
+use super::log_store::{Home, LogStore};
 use super::seams::{ApplySink, ImageView, QuorumStorage};
 use super::state_machine::{SnapshotHome, SnapshotTrigger, StateMachine};
 use super::types::TypeConfig;
@@ -43,7 +43,7 @@ where
         let failed = |error: std::io::Error| StorageError::read(BoxedErrorSource::from_error(&error));
         let home = SnapshotHome::open(storage.snapshots.clone(), "conformance".into(), bound.clone())
             .map_err(failed)?;
-        let log = LogStore::open(storage, bound).map_err(failed)?;
+        let log = LogStore::open(storage, Home::unknown(), bound).map_err(failed)?;
         let trigger = SnapshotTrigger {
             after_bytes: u64::MAX,
             due: Arc::new(Notify::new()),

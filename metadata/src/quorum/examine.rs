@@ -10,7 +10,7 @@ use std::sync::atomic::AtomicU64;
 use bytes::Bytes;
 use openraft::EntryPayload;
 
-use super::log_store::LogStore;
+use super::log_store::{Home, LogStore};
 use super::seams::QuorumStorage;
 use super::snapshot_codec::decode_snapshot;
 
@@ -28,7 +28,7 @@ pub struct Examined {
 /// # Errors
 /// What the disk says, or a sentence that says what is wrong with which bytes.
 pub fn examine(storage: &QuorumStorage) -> io::Result<Examined> {
-    let log = LogStore::open(storage.clone(), Arc::new(AtomicU64::new(0)))?;
+    let log = LogStore::open(storage.clone(), Home::unknown(), Arc::new(AtomicU64::new(0)))?;
     let entries = log.all_entries()?.into_iter().map(|entry| {
         let records = match entry.payload {
             EntryPayload::Normal(proposal) => proposal.records,
@@ -37,8 +37,15 @@ pub fn examine(storage: &QuorumStorage) -> io::Result<Examined> {
         (entry.log_id.index, records)
     });
     let entries = entries.collect();
-    let snapshot = storage.snapshots.newest()?.map(decode_snapshot).transpose();
-    let snapshot = snapshot.map_err(|sentence| io::Error::new(io::ErrorKind::InvalidData, sentence))?;
+    let snapshot = storage.snapshots.newest()?.map(|stored| {
+        decode_snapshot(stored.content).map_err(|sentence| {
+            io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("{}: {sentence}", stored.location),
+            )
+        })
+    });
+    let snapshot = snapshot.transpose()?;
     Ok(Examined {
         snapshot: snapshot.map(|content| content.records),
         entries,

@@ -15,7 +15,7 @@ use openraft::{LogIdOptionExt, OptionalSend, RaftLogReader};
 
 use super::entry_codec::{decode_entries, encode_entry};
 use super::log_writer::LogWriter;
-use super::seams::QuorumStorage;
+use super::seams::{QuorumStorage, StateFile};
 use super::state_codec::{decode_purged, decode_vote, encode_purged, encode_vote};
 use super::types::{Entry, LogId, TypeConfig, Vote};
 
@@ -40,10 +40,27 @@ pub(super) struct LogReader {
     known: Arc<Mutex<Known>>,
 }
 
+/// Which cluster the log belongs to, and who says so.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Home {
+    /// Empty if nobody says.
+    pub(super) cluster_id: Arc<str>,
+    /// Where the id was read, for a person who has to mend it.
+    pub(super) source: String,
+}
+
+impl Home {
+    /// For whoever looks at a log without belonging to its cluster.
+    pub(super) fn unknown() -> Home {
+        Home::default()
+    }
+}
+
 /// openraft's log storage.
 pub(super) struct LogStore {
     reader: LogReader,
     writer: LogWriter,
+    home: Home,
     snapshot_bound: SnapshotBound,
 }
 
@@ -51,9 +68,14 @@ impl LogStore {
     /// Opens the log, finishes an interrupted purge, and refuses a log with a hole.
     ///
     /// # Errors
-    /// What the disk says, or a sentence about records that cannot be read or contradict each other.
-    pub(super) fn open(storage: QuorumStorage, snapshot_bound: SnapshotBound) -> io::Result<LogStore> {
-        let vote = read_vote(&storage)?;
+    /// What the disk says, or a sentence about records that cannot be read or contradict each other, or that are of
+    /// another cluster than `home`.
+    pub(super) fn open(
+        storage: QuorumStorage,
+        home: Home,
+        snapshot_bound: SnapshotBound,
+    ) -> io::Result<LogStore> {
+        let vote = read_vote(&storage, &home)?;
         let purged = read_purged(&storage)?;
         settle_purge(&storage, purged)?;
         let reader = LogReader {
@@ -73,6 +95,7 @@ impl LogStore {
         Ok(LogStore {
             reader,
             writer,
+            home,
             snapshot_bound,
         })
     }
@@ -106,20 +129,39 @@ impl LogStore {
     }
 }
 
-fn read_vote(storage: &QuorumStorage) -> io::Result<Option<Vote>> {
-    let record = storage.vote.read()?;
-    record
-        .map(|record| decode_vote(&record))
-        .transpose()
-        .map_err(|error| corrupt(format!("the quorum's vote file cannot be read: {error}")))
+fn read_vote(storage: &QuorumStorage, home: &Home) -> io::Result<Option<Vote>> {
+    let Some((vote, cluster_id)) = read_record("vote", &*storage.vote, decode_vote)? else {
+        return Ok(None);
+    };
+    if cluster_id.is_empty() || home.cluster_id.is_empty() || cluster_id == *home.cluster_id {
+        return Ok(Some(vote));
+    }
+    Err(corrupt(format!(
+        "{} says cluster {}, but {} says cluster {cluster_id}: the former is damaged, or one of them is another node's",
+        home.source,
+        home.cluster_id,
+        storage.vote.location()
+    )))
 }
 
 fn read_purged(storage: &QuorumStorage) -> io::Result<Option<LogId>> {
-    let record = storage.purged.read()?;
-    record
-        .map(|record| decode_purged(&record))
-        .transpose()
-        .map_err(|error| corrupt(format!("the quorum's purge file cannot be read: {error}")))
+    read_record("purge record", &*storage.purged, decode_purged)
+}
+
+/// A record with a checksum: neither kind can be made again from anything else.
+fn read_record<T>(
+    what: &str,
+    file: &dyn StateFile,
+    decode: fn(&[u8]) -> Result<T, String>,
+) -> io::Result<Option<T>> {
+    let damaged = |error| {
+        corrupt(format!(
+            "the quorum's {what} in {} cannot be read: {error}",
+            file.location()
+        ))
+    };
+    let record = file.read()?;
+    record.map(|record| decode(&record).map_err(damaged)).transpose()
 }
 
 /// Finishes a purge whose record is durable, and refuses a log that lost more than is on record.
@@ -217,7 +259,8 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     }
 
     async fn save_vote(&mut self, vote: &Vote) -> Result<(), io::Error> {
-        self.writer.save_vote(encode_vote(vote)).await?;
+        let record = encode_vote(vote, &self.home.cluster_id).map_err(corrupt)?;
+        self.writer.save_vote(record).await?;
         self.reader.known().vote = Some(*vote);
         Ok(())
     }

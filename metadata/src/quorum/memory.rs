@@ -10,7 +10,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::{Bytes, BytesMut};
 use protocol_compat::record_batch::batch::RecordBatch;
 
-use super::seams::{QuorumStorage, RaftLog, SnapshotFiles, SnapshotName, StateFile, WriterMode};
+use super::seams::{
+    QuorumStorage, RaftLog, SnapshotFiles, SnapshotName, StateFile, StoredSnapshot, WriterMode,
+};
 
 #[derive(Clone, Default)]
 struct Contents {
@@ -199,8 +201,13 @@ impl RaftLog for MemoryDisk {
 }
 
 impl SnapshotFiles for MemoryDisk {
-    fn newest(&self) -> io::Result<Option<Bytes>> {
-        Ok(self.lock().seen.snapshots.values().next_back().cloned())
+    fn newest(&self) -> io::Result<Option<StoredSnapshot>> {
+        let disk = self.lock();
+        let newest = disk.seen.snapshots.last_key_value();
+        Ok(newest.map(|(name, content)| StoredSnapshot {
+            location: format!("snapshot {}-{} in memory", name.end_offset, name.epoch),
+            content: content.clone(),
+        }))
     }
 
     fn install(&self, name: SnapshotName, content: &[u8]) -> io::Result<()> {
@@ -229,6 +236,10 @@ impl MemoryFile {
 }
 
 impl StateFile for MemoryFile {
+    fn location(&self) -> String {
+        format!("{} in memory", self.name)
+    }
+
     fn read(&self) -> io::Result<Option<Vec<u8>>> {
         Ok(self.disk.lock().seen.files.get(self.name).cloned())
     }

@@ -10,7 +10,7 @@
 //! partition leader epoch the term. A batch takes one offset whatever it holds, so all records of one decision stand at
 //! the same offset and are applied together or not at all. Entries of Raft itself (a new leader's blank entry, the
 //! voters) are control batches. The vote and the last purged entry are small records with magic, version, length and
-//! checksum. A snapshot is the metadata image as records between Kafka's snapshot header and footer.
+//! checksum; the vote's has the cluster's id too, which `meta.properties` keeps without a checksum. A snapshot is the metadata image as records between Kafka's snapshot header and footer.
 //!
 //! # Rules that the files protect
 //!
@@ -44,5 +44,6 @@ pub use conformance::run_conformance_suite;
 pub use examine::{Examined, examine};
 pub use node::{Quorum, QuorumConfig, QuorumError, QuorumStatus, ReplicaStatus};
 pub use seams::{
-    ApplySink, ImageView, QuorumStorage, RaftLog, SnapshotFiles, SnapshotName, StateFile, WriterMode,
+    ApplySink, ImageView, QuorumStorage, RaftLog, SnapshotFiles, SnapshotName, StateFile, StoredSnapshot,
+    WriterMode,
 };

@@ -13,12 +13,13 @@ use bytes::Bytes;
 use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{ClientWriteError, RaftError};
 use openraft::{Config, Raft, RaftMetrics, RaftState, ReadPolicy, ServerState, SnapshotPolicy};
+use protocol_compat::types::encode_base64_id;
 use thiserror::Error;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-use super::log_store::LogStore;
+use super::log_store::{Home, LogStore};
 use super::network::NoPeers;
 use super::seams::{ApplySink, QuorumStorage};
 use super::state_machine::{SnapshotHome, SnapshotTrigger, StateMachine};
@@ -38,8 +39,10 @@ pub struct QuorumConfig {
     pub node_id: i32,
     /// Id of the metadata log directory, from its `meta.properties`.
     pub directory_id: Uuid,
-    /// The cluster's id; a snapshot of another cluster is refused.
+    /// The cluster's id; a vote or a snapshot of another cluster is refused.
     pub cluster_id: Arc<str>,
+    /// Where the two ids were read, for a person who has to mend it: the path of a `meta.properties`.
+    pub ids_read_from: String,
     /// Bytes of applied records after which a snapshot is taken (`metadata.log.max.record.bytes.between.snapshots`).
     pub snapshot_after_bytes: u64,
     /// Entries that stay in the log although a snapshot holds them.
@@ -133,12 +136,12 @@ impl Quorum {
         let (raft, snapshot_due) = open(id, &config, storage, sink).await.map_err(start_error)?;
         let snapshots = tokio::spawn(take_snapshots(raft.clone(), snapshot_due));
         let quorum = Quorum { raft, snapshots };
-        quorum.join(id, config.directory_id).await?;
+        quorum.join(id, &config).await?;
         Ok(quorum)
     }
 
-    async fn join(&self, id: u64, directory_id: Uuid) -> Result<(), QuorumError> {
-        let me = VoterNode::new(directory_id);
+    async fn join(&self, id: u64, config: &QuorumConfig) -> Result<(), QuorumError> {
+        let me = VoterNode::new(config.directory_id);
         if self.raft.is_initialized().await.map_err(start_error)? {
             // A vote without the log that it belongs to: somebody took the log away.
             let has_voters = |state: &RaftState<TypeConfig>| {
@@ -175,8 +178,10 @@ impl Quorum {
             && *known != me
         {
             return Err(start_error(format!(
-                "voter {id} was formatted with directory id {}, this directory has {directory_id}",
-                known.directory_id()
+                "voter {id} was formatted with directory id {}, but {} says {}: it is damaged, or another node's",
+                encode_base64_id(known.directory_id()),
+                config.ids_read_from,
+                encode_base64_id(config.directory_id),
             )));
         }
         if membership.voter_ids().eq([id]) {
@@ -337,7 +342,11 @@ async fn open(
         config.cluster_id.clone(),
         bound.clone(),
     )?;
-    let log = LogStore::open(storage, bound)?;
+    let home_of_log = Home {
+        cluster_id: config.cluster_id.clone(),
+        source: config.ids_read_from.clone(),
+    };
+    let log = LogStore::open(storage, home_of_log, bound)?;
     let trigger = SnapshotTrigger {
         after_bytes: config.snapshot_after_bytes,
         due: Arc::new(Notify::new()),

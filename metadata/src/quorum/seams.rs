@@ -54,6 +54,9 @@ pub trait RaftLog: Send + Sync + 'static {
 
 /// One small record that is replaced whole: either the old or the new one is there after a power cut.
 pub trait StateFile: Send + Sync + 'static {
+    /// Where the record stands, for a person who has to mend it.
+    fn location(&self) -> String;
+
     /// The record, `None` if none was ever written.
     ///
     /// # Errors
@@ -76,13 +79,22 @@ pub struct SnapshotName {
     pub epoch: u64,
 }
 
+/// A snapshot as it was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredSnapshot {
+    /// Where it stands, for a person who has to mend it.
+    pub location: String,
+    /// What is there; whether it is whole is for the caller to see.
+    pub content: Bytes,
+}
+
 /// Where snapshots are kept.
 pub trait SnapshotFiles: Send + Sync + 'static {
     /// The newest snapshot, by name.
     ///
     /// # Errors
-    /// What the disk says. Whether the content is whole is for the caller to see.
-    fn newest(&self) -> io::Result<Option<Bytes>>;
+    /// What the disk says.
+    fn newest(&self) -> io::Result<Option<StoredSnapshot>>;
 
     /// Adds a snapshot, atomically and durably, then removes the others.
     ///

@@ -52,18 +52,23 @@ impl SnapshotHome {
     }
 
     fn newest(&self) -> io::Result<Option<SnapshotContent>> {
-        self.files.newest()?.map(|bytes| self.decode(bytes)).transpose()
+        let Some(stored) = self.files.newest()? else {
+            return Ok(None);
+        };
+        self.decode(stored.content)
+            .map(Some)
+            .map_err(|sentence| corrupt(format!("{}: {sentence}", stored.location)))
     }
 
-    fn decode(&self, bytes: Bytes) -> io::Result<SnapshotContent> {
-        let content = decode_snapshot(bytes).map_err(corrupt)?;
+    fn decode(&self, bytes: Bytes) -> Result<SnapshotContent, String> {
+        let content = decode_snapshot(bytes)?;
         if content.cluster_id == *self.cluster_id {
             Ok(content)
         } else {
-            Err(corrupt(format!(
+            Err(format!(
                 "the snapshot is of cluster {}, this is cluster {}",
                 content.cluster_id, self.cluster_id
-            )))
+            ))
         }
     }
 
@@ -194,7 +199,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     }
 
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: Bytes) -> Result<(), io::Error> {
-        let content = self.home.decode(snapshot.clone())?;
+        let content = self.home.decode(snapshot.clone()).map_err(corrupt)?;
         if content.meta != *meta {
             return Err(corrupt(
                 "the snapshot is not the one that was announced".to_owned(),
@@ -228,15 +233,16 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         if self.home.current().is_none() {
             return Ok(None);
         }
-        let Some(bytes) = self.home.files.newest()? else {
+        let Some(stored) = self.home.files.newest()? else {
             return Err(corrupt(
                 "the snapshot has disappeared from the metadata log directory".to_owned(),
             ));
         };
-        let meta = self.home.decode(bytes.clone())?.meta;
+        let content = self.home.decode(stored.content.clone());
+        let content = content.map_err(|sentence| corrupt(format!("{}: {sentence}", stored.location)))?;
         Ok(Some(Snapshot {
-            meta,
-            snapshot: bytes,
+            meta: content.meta,
+            snapshot: stored.content,
         }))
     }
 }

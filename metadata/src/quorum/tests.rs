@@ -47,6 +47,7 @@ fn config() -> QuorumConfig {
         node_id: 1,
         directory_id: DIRECTORY,
         cluster_id: "a-cluster".into(),
+        ids_read_from: "meta.properties".to_owned(),
         snapshot_after_bytes: u64::MAX,
         entries_kept_behind_snapshot: 0,
     }
@@ -278,7 +279,7 @@ async fn a_damaged_vote_refuses_to_start_with_a_sentence() {
     start(&disk).await.unwrap().0.shutdown().await.unwrap();
     disk.damage_vote(|vote| vote[12] ^= 4);
     let error = start(&disk).await.err().unwrap().to_string();
-    assert!(error.contains("vote file cannot be read"), "{error}");
+    assert!(error.contains("vote in memory cannot be read"), "{error}");
 }
 
 #[tokio::test]
@@ -305,6 +306,22 @@ async fn another_disk_under_the_same_node_id_is_refused() {
     };
     let error = start_with(&disk, config).await.err().unwrap().to_string();
     assert!(error.contains("directory id"), "{error}");
+}
+
+/// Before there is any snapshot: a flipped bit of `meta.properties`, which has no checksum, looks like this.
+#[tokio::test]
+async fn a_log_of_another_cluster_is_refused_with_both_ids_and_where_they_stand() {
+    let disk = MemoryDisk::new();
+    start(&disk).await.unwrap().0.shutdown().await.unwrap();
+    let other = QuorumConfig {
+        cluster_id: "a-clustes".into(),
+        ..config()
+    };
+    let error = start_with(&disk, other).await.err().unwrap().to_string();
+    for word in ["meta.properties", "a-clustes", "vote in memory", "a-cluster:"] {
+        assert!(error.contains(word), "{error}");
+    }
+    start(&disk).await.unwrap();
 }
 
 #[tokio::test]

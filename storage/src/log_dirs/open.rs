@@ -147,7 +147,8 @@ fn cluster_id(
     identity: &NodeIdentity,
     new_id: &mut dyn FnMut() -> Uuid,
 ) -> Result<String, OpenError> {
-    let mut cluster_id = identity.cluster_id.clone();
+    let operator = identity.cluster_id.clone();
+    let mut known = operator.map(|id| (id, "the configured cluster id".to_owned()));
     for (dir, taken) in taken {
         let Ok(Taken {
             properties: Some(properties),
@@ -156,28 +157,32 @@ fn cluster_id(
         else {
             continue;
         };
-        let expected = cluster_id.get_or_insert_with(|| properties.cluster_id.clone());
-        let foreign = |what, found: String, expected: String| {
+        let file = dir.join(meta_properties::FILE_NAME).display().to_string();
+        let (expected, expected_by) = known.get_or_insert_with(|| (properties.cluster_id.clone(), file));
+        let foreign = |what, found: String, expected: String, expected_by: &str| {
             let dir = PathBuf::clone(dir);
             Err(OpenError::Foreign {
                 dir,
                 what,
                 found,
                 expected,
+                expected_by: expected_by.to_owned(),
             })
         };
         if *expected != properties.cluster_id {
-            return foreign("cluster", properties.cluster_id.clone(), expected.clone());
+            let found = properties.cluster_id.clone();
+            return foreign("cluster", found, expected.clone(), expected_by);
         }
         if properties.node_id != identity.node_id {
             return foreign(
                 "node",
                 properties.node_id.to_string(),
                 identity.node_id.to_string(),
+                "node.id",
             );
         }
     }
-    Ok(cluster_id.unwrap_or_else(|| encode_base64_id(new_id())))
+    Ok(known.map_or_else(|| encode_base64_id(new_id()), |(id, _)| id))
 }
 
 /// Takes the clean-shutdown marker away, then writes what `meta.properties` lacks.

@@ -70,6 +70,12 @@ fn a_foreign_directory_is_refused_and_left_as_it_was() {
         matches!(refused, OpenError::Foreign { what: "cluster", .. }),
         "{refused}"
     );
+    assert!(
+        refused
+            .to_string()
+            .contains("the configured cluster id says other"),
+        "{refused}"
+    );
     let again = open_at(&sim, &["/a"], &node(1)).unwrap();
     assert_eq!(
         again.dirs[0].clean_shutdown(),
@@ -116,6 +122,25 @@ fn a_damaged_owner_file_stops_the_node() {
         open_at(&sim, &["/a"], &node(1)),
         Err(OpenError::MetaProperties(_))
     ));
+}
+
+/// The file has no checksum: of two directories that differ either may be the damaged one.
+#[test]
+fn directories_of_two_clusters_are_refused_with_both_files_and_both_ids() {
+    let sim = SimDisk::new(1, 1 << 20);
+    let disk = Disk::simulated(&sim);
+    let cluster_id = open_at(&sim, &["/a", "/b"], &node(1)).unwrap().cluster_id;
+    let mut damaged = meta_properties::read(&disk, Path::new("/b")).unwrap().unwrap();
+    damaged.cluster_id = format!("{}!", damaged.cluster_id);
+    meta_properties::write(&disk, Path::new("/b"), &damaged).unwrap();
+    let refused = open_at(&sim, &["/a", "/b"], &node(1)).unwrap_err().to_string();
+    for word in [
+        "/b",
+        &damaged.cluster_id,
+        &format!("/a/meta.properties says {cluster_id}"),
+    ] {
+        assert!(refused.contains(word), "{refused}");
+    }
 }
 
 #[test]

@@ -71,6 +71,7 @@ async fn write(disk: &Disk) {
         node_id: 1,
         directory_id: Uuid::from_u128(500),
         cluster_id: "cluster".into(),
+        ids_read_from: "meta.properties".to_owned(),
         snapshot_after_bytes: 1 << 20,
         entries_kept_behind_snapshot: 1,
     };
