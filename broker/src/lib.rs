@@ -23,3 +23,4 @@ pub mod raft_log;
 pub mod replica_manager;
 pub mod request;
 pub mod server;
+pub mod step_alarm;

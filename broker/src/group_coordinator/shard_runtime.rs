@@ -185,7 +185,8 @@ impl ShardRuntime {
 
     fn now(&self) -> Now {
         Now {
-            wall_ms: self.clock.wall_ms(),
+            wall_ms: self.clock.stamp_ms(),
+            deletion_ms: self.clock.deletion_ms(),
             monotonic_ms: self.clock.monotonic_ms(),
         }
     }

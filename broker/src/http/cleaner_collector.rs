@@ -107,7 +107,7 @@ impl Collector for CleanerCollector {
         self.max_dirty_percent.set(100.0 * status.max_dirty_ratio);
         self.max_compaction_delay_seconds
             .set(status.max_overdue_ms as f64 / 1e3);
-        let since = |last| self.clock.wall_ms().saturating_sub(last);
+        let since = |last| self.clock.deletion_ms().saturating_sub(last);
         self.time_since_last_run_ms
             .set(status.last_run_ms.map_or(-1, since));
         self.cleanings.set(whole(status.cleanings));

@@ -317,7 +317,7 @@ impl ReplicaManager {
     }
 
     fn delete_log(&self, place: &TopicPartition) {
-        if let Err(cause) = self.logs.delete(place, self.clock.wall_ms()) {
+        if let Err(cause) = self.logs.delete(place, self.clock.deletion_ms()) {
             error!(partition = %place, %cause, "could not delete a partition");
         }
     }

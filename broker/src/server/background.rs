@@ -17,6 +17,7 @@ use crate::config::NodeConfig;
 use crate::group_coordinator::OpeningStore;
 use crate::http::HttpState;
 use crate::replica_manager::ReplicaManager;
+use crate::step_alarm::StepAlarm;
 
 /// How often deleted partitions' bytes are taken off the disk, and the free space is looked at.
 const HOUSEKEEPING_PERIOD: Duration = Duration::from_secs(5);
@@ -39,17 +40,18 @@ pub(super) fn start(
     };
     let (producers_of, owner) = (replicas.clone(), replicas.clone());
     let offset_store = offset_store.clone();
+    let step_alarm = Arc::new(StepAlarm::default());
     vec![
         tokio::spawn(recover(threads, replicas.clone(), http.clone())),
         every(Duration::from_millis(passes.retention_ms), logs, move |logs| {
-            let segments = logs.retention_pass(&*owner, clock.wall_ms());
+            let segments = logs.retention_pass(&*owner, clock.deletion_ms());
             debug!(segments, "retention pass");
         }),
         every(
             Duration::from_millis(passes.producer_expiration_ms),
             logs,
             move |logs| {
-                logs.producer_expiration_pass(clock.wall_ms(), producers_of.producer_id_expiration_ms());
+                logs.producer_expiration_pass(clock.deletion_ms(), producers_of.producer_id_expiration_ms());
             },
         ),
         every(Duration::from_millis(passes.flush_ms), logs, move |logs| {
@@ -72,8 +74,9 @@ pub(super) fn start(
             OffsetCheckpoint::HighWatermark,
         ),
         every(HOUSEKEEPING_PERIOD, logs, move |logs| {
+            step_alarm.look(clock.wall_step_ms());
             logs.space_pass();
-            if let Err(cause) = logs.removal_pass(clock.wall_ms()) {
+            if let Err(cause) = logs.removal_pass(clock.deletion_ms()) {
                 warn!(%cause, "could not remove deleted partitions, a later start does");
             }
         }),

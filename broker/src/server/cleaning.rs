@@ -106,7 +106,7 @@ async fn round(
                 runtime: Handle::current(),
             };
             while logs
-                .clean_next(&keys.settings(secret), clock.wall_ms(), &mut pace)
+                .clean_next(&keys.settings(secret), clock.deletion_ms(), &mut pace)
                 .is_some()
             {}
         })

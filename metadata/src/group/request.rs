@@ -11,11 +11,14 @@ use uuid::Uuid;
 
 use super::offsets::DeletedTopics;
 
-/// The two clocks at one moment. Timers follow the one that never jumps, records carry the one that people read.
+/// The clocks at one moment. Timers follow the one that never jumps, records carry the one that people read, and what has
+/// an age is deleted by the one that no step of the latter puts ahead.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Now {
     /// Milliseconds since 1970.
     pub wall_ms: i64,
+    /// Milliseconds since 1970, never ahead of the time that has really passed.
+    pub deletion_ms: i64,
     /// Milliseconds since some moment, never going back.
     pub monotonic_ms: i64,
 }

@@ -505,7 +505,8 @@ impl Shard {
         let Some(group) = self.view(now, group_id, &rows) else {
             return;
         };
-        let (mut records, none_remains) = expired_records(now.wall_ms, &self.config, &group, group_id, &rows);
+        let (mut records, none_remains) =
+            expired_records(now.deletion_ms, &self.config, &group, group_id, &rows);
         let expired = records.len() as u64;
         if none_remains && group.state() == super::classic::GroupState::Empty {
             records.push(group_tombstone(group_id));

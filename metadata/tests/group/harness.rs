@@ -13,6 +13,8 @@ pub struct Harness {
     pub shard: Shard,
     pub config: GroupConfig,
     pub now_ms: i64,
+    /// By how much the wall clock was set.
+    pub wall_step_ms: i64,
     pub log: Vec<CoordinatorRecord>,
     pub committed: MemoryOffsets,
     committed_offset: usize,
@@ -40,6 +42,7 @@ impl Harness {
             shard: Shard::new(config.clone()),
             config,
             now_ms: 0,
+            wall_step_ms: 0,
             log: Vec::new(),
             committed: MemoryOffsets::default(),
             committed_offset: 0,
@@ -59,7 +62,8 @@ impl Harness {
 
     fn now(&self) -> Now {
         Now {
-            wall_ms: self.now_ms,
+            wall_ms: self.now_ms + self.wall_step_ms.max(0),
+            deletion_ms: self.now_ms + self.wall_step_ms.min(0),
             monotonic_ms: self.now_ms,
         }
     }

@@ -117,6 +117,7 @@ impl Script {
                 let now_ms = command.word(1).parse().expect("a time in milliseconds");
                 self.harness().advance_to(now_ms);
             }
+            "set-clock" => self.harness().wall_step_ms = command.number("step", 0),
             "hold" => self.harness().hold_commits = true,
             "release" => {
                 self.harness().hold_commits = false;
