@@ -5,8 +5,14 @@
 //!   driver --(one process a seed)--> life: Server + SimDisk + SimNet + SimTime  <-- actors --> History --> checks
 //! ```
 
+pub mod check;
+pub mod client;
 pub mod entropy;
+pub mod history;
+pub mod marked_record;
 pub mod net;
 pub mod rng;
 pub mod time;
 pub mod trace;
+pub mod workload;
+pub mod world;

@@ -57,7 +57,7 @@ impl World {
             time: SimTime::of_this_process(),
             life: Cell::new(0),
             phase: Cell::new(Phase::Working),
-            history: RefCell::default(),
+            history: RefCell::new(History::new(flushed)),
             trace,
         }))
     }
