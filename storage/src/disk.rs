@@ -175,7 +175,7 @@ impl Disk {
             Kind::Real => real::sync_dir(path),
             Kind::Simulated(disk) => disk.sync_dir(path),
         }
-        .map_err(|e| with_path("sync directory", path, &e))
+        .map_err(|e| failed_sync("sync directory", path, &e))
     }
 
     /// Whether a file or directory of that name exists.
@@ -235,9 +235,16 @@ impl Disk {
         let temporary = PathBuf::from(temporary);
         let file = self.open(&temporary, OpenMode::Create)?;
         file.set_len(0)?;
-        file.write_all_at(content, 0)?;
-        file.sync_all()?;
-        self.rename(&temporary, path)?;
+        let written = file
+            .write_all_at(content, 0)
+            .and_then(|()| file.sync_all())
+            .and_then(|()| self.rename(&temporary, path));
+        if let Err(error) = written {
+            if error.kind() == io::ErrorKind::StorageFull {
+                self.remove_file(&temporary)?;
+            }
+            return Err(error);
+        }
         match path.parent() {
             Some(parent) => self.sync_dir(parent),
             None => Ok(()),
@@ -361,7 +368,7 @@ impl File {
             FileKind::Real(file) => file.sync_data(),
             FileKind::Simulated(file) => file.sync(),
         }
-        .map_err(|e| with_path("sync", &self.path, &e))
+        .map_err(|e| failed_sync("sync", &self.path, &e))
     }
 
     /// Makes content and every attribute durable.
@@ -373,7 +380,7 @@ impl File {
             FileKind::Real(file) => file.sync_all(),
             FileKind::Simulated(file) => file.sync(),
         }
-        .map_err(|e| with_path("sync", &self.path, &e))
+        .map_err(|e| failed_sync("sync", &self.path, &e))
     }
 
     /// Cuts or extends the file to `length` bytes; an extension reads as zeros.
@@ -406,6 +413,14 @@ impl File {
     /// The file system's.
     pub fn is_empty(&self) -> io::Result<bool> {
         Ok(self.len()? == 0)
+    }
+}
+
+/// What a sync that found no room has written is not known: it must not look like a write that can be tried again.
+fn failed_sync(operation: &str, path: &Path, error: &io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::StorageFull => io::Error::other(with_path(operation, path, error).to_string()),
+        _ => with_path(operation, path, error),
     }
 }
 

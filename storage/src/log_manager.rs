@@ -14,6 +14,8 @@ mod closed_tests;
 mod deletion;
 mod directory;
 mod flusher;
+#[cfg(test)]
+mod full_disk_tests;
 mod opening;
 mod passes;
 mod status;

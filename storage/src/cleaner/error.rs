@@ -34,7 +34,17 @@ pub enum CleanError {
     },
     /// The log is offline.
     #[error(transparent)]
-    Log(#[from] LogError),
+    Log(LogError),
+}
+
+impl From<LogError> for CleanError {
+    fn from(error: LogError) -> CleanError {
+        if error.is_no_space() {
+            CleanError::NoSpace
+        } else {
+            CleanError::Log(error)
+        }
+    }
 }
 
 impl From<io::Error> for CleanError {

@@ -10,7 +10,7 @@ use protocol_compat::record_batch::control::{ControlRecordType, EndTransactionMa
 
 use super::histories::{Unhurried, config, manager, open, partition, read_all, settings};
 use super::{CleanRange, Pace};
-use crate::disk::{Disk, OpenMode, SimDisk};
+use crate::disk::{Disk, OpenMode, SimDisk, SimFault};
 use crate::log::config::CleanableRatio;
 use crate::log::{AppendOrigin, LogConfig, PartitionLog};
 use crate::log_manager::LogManager;
@@ -344,6 +344,34 @@ fn a_full_disk_puts_a_cleaning_off_and_nothing_else() {
     table.sim.set_capacity_bytes(1 << 24);
     table.clean(200);
     assert_eq!(table.shown().len(), 51);
+}
+
+/// Cleaning is what may make room: where it cannot, it must leave the log as it was.
+#[test]
+fn a_disk_that_fills_up_at_any_call_of_a_cleaning_takes_nothing_offline() {
+    let prepared = || {
+        let table = table(config());
+        for value in 0..8 {
+            table.put("a", Some(&format!("value {value}")), 10);
+            table.put(&format!("key {value}"), Some("stays"), 10);
+        }
+        table.roll(10);
+        table
+    };
+    let whole = prepared();
+    let before = whole.sim.calls();
+    whole.clean(100);
+    let (expected, calls) = (whole.shown(), whole.sim.calls() - before);
+    assert!(whole.manager.cleaner_status().cleanings > 0 && calls > 20);
+    for call in 1..=calls {
+        let table = prepared();
+        table.sim.fail_at(table.sim.calls() + call, SimFault::Full);
+        table.clean(100);
+        assert!(!table.log.is_failed(), "full at call {call}");
+        table.sim.set_capacity_bytes(1 << 24);
+        table.clean(200);
+        assert_eq!(table.shown(), expected, "full at call {call}");
+    }
 }
 
 /// Does something to the log while a cleaning is under way.

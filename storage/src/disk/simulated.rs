@@ -21,6 +21,10 @@ pub enum SimFault {
     Error,
     /// The power goes: this call may be done in part, and every later one fails until [`SimDisk::restart`].
     PowerCut,
+    /// From this call on there is no room: what needs a block more fails, new names too, and a write may be done in part,
+    /// until [`SimDisk::set_capacity_bytes`] makes room. What there is can be read, overwritten, cut and removed; a name that
+    /// goes makes room for another one in its directory.
+    Full,
 }
 
 /// A simulated disk and its controls. Cloning yields the same disk.
@@ -54,6 +58,9 @@ struct State {
     powered: bool,
     calls: u64,
     fault: Option<(u64, SimFault)>,
+    is_full: bool,
+    /// Of a full disk: how many names each directory has room for.
+    free_names: BTreeMap<PathBuf, usize>,
     capacity_bytes: u64,
     next_inode: u64,
     inodes: BTreeMap<u64, Inode>,
@@ -102,6 +109,8 @@ impl SimDisk {
                 powered: true,
                 calls: 0,
                 fault: None,
+                is_full: false,
+                free_names: BTreeMap::new(),
                 capacity_bytes,
                 next_inode: 1,
                 inodes: BTreeMap::new(),
@@ -146,7 +155,11 @@ impl SimDisk {
 
     /// Changes the capacity; a disk that is fuller than that only refuses to grow.
     pub fn set_capacity_bytes(&self, capacity_bytes: u64) {
-        self.state.lock().capacity_bytes = capacity_bytes;
+        let mut state = self.state.lock();
+        state.capacity_bytes = capacity_bytes;
+        state.is_full = false;
+        state.free_names.clear();
+        state.fault.take_if(|(_, fault)| *fault == SimFault::Full);
     }
 
     /// Starts again after a cut: what was not synced is lost in part, open files and locks are gone, faults forgotten.
@@ -199,6 +212,7 @@ impl SimDisk {
             (None, OpenMode::Read | OpenMode::ReadWrite) => return Err(io::ErrorKind::NotFound.into()),
             (None, OpenMode::Create | OpenMode::CreateNew) => {
                 state.require_parent(path)?;
+                state.require_room_for(path)?;
                 let inode = state.next_inode;
                 state.next_inode += 1;
                 state.inodes.insert(inode, Inode::default());
@@ -220,6 +234,9 @@ impl SimDisk {
             .take_while(|p| !state.names.contains_key(*p))
             .map(Path::to_owned)
             .collect();
+        if state.is_full && !missing.is_empty() {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         for directory in missing.into_iter().rev().filter(|p| !p.as_os_str().is_empty()) {
             state.change_names(NameChange::Add(directory, Node::Dir));
         }
@@ -252,6 +269,9 @@ impl SimDisk {
             return Err(io::ErrorKind::NotFound.into());
         }
         state.require_parent(to)?;
+        if !state.names.contains_key(to) {
+            state.require_room_for(to)?;
+        }
         state.change_names(NameChange::Rename(from.to_owned(), to.to_owned()));
         Ok(())
     }
@@ -317,7 +337,7 @@ impl SimDisk {
 
     pub(super) fn space(&self) -> io::Result<Space> {
         let state = self.call()?;
-        let usable_bytes = state.capacity_bytes.saturating_sub(state.used_bytes());
+        let usable_bytes = state.room_bytes();
         Ok(Space {
             total_bytes: state.capacity_bytes,
             usable_bytes,
@@ -354,9 +374,10 @@ fn apply_change(names: &mut Names, change: &NameChange) {
             names.remove(path);
         }
         NameChange::Rename(from, to) => {
+            // In the order of paths all that is inside stands right behind.
             let moved: Vec<(PathBuf, Node)> = names
-                .iter()
-                .filter(|(p, _)| p.starts_with(from))
+                .range(from.clone()..)
+                .take_while(|(p, _)| p.starts_with(from))
                 .map(|(p, n)| (p.clone(), *n))
                 .collect();
             for (path, node) in moved {
@@ -387,6 +408,10 @@ impl State {
                 self.powered = false;
                 Err(io::Error::other("the power is cut"))
             }
+            Some((at, SimFault::Full)) if at <= self.calls => {
+                self.is_full = true;
+                Ok(())
+            }
             _ => Ok(()),
         }
     }
@@ -400,6 +425,10 @@ impl State {
     }
 
     fn change_names(&mut self, change: NameChange) {
+        if let (true, NameChange::Remove(path) | NameChange::Rename(path, _)) = (self.is_full, &change) {
+            let parent = path.parent().unwrap_or(Path::new("/"));
+            *self.free_names.entry(parent.to_owned()).or_default() += 1;
+        }
         apply_change(&mut self.names, &change);
         self.pending_names.push(change);
     }
@@ -412,6 +441,29 @@ impl State {
             Ok(())
         } else {
             Err(io::ErrorKind::NotFound.into())
+        }
+    }
+
+    /// Takes the room for a new name.
+    fn require_room_for(&mut self, path: &Path) -> io::Result<()> {
+        if !self.is_full {
+            return Ok(());
+        }
+        let parent = path.parent().unwrap_or(Path::new("/"));
+        match self.free_names.get_mut(parent) {
+            Some(free) if *free > 0 => {
+                *free -= 1;
+                Ok(())
+            }
+            _ => Err(io::ErrorKind::StorageFull.into()),
+        }
+    }
+
+    fn room_bytes(&self) -> u64 {
+        if self.is_full {
+            0
+        } else {
+            self.capacity_bytes.saturating_sub(self.used_bytes())
         }
     }
 
@@ -565,10 +617,18 @@ impl SimFile {
         if let (Err(error), false) = (&begun, cut_here) {
             return Err(io::Error::new(error.kind(), error.to_string()));
         }
-        let room = state.capacity_bytes.saturating_sub(state.used_bytes());
-        let inode = state.inodes.get_mut(&self.inode).ok_or(io::ErrorKind::NotFound)?;
+        let inode = state.inodes.get(&self.inode).ok_or(io::ErrorKind::NotFound)?;
         let growth = (at + bytes.len()).saturating_sub(inode.content.len()) as u64;
-        if growth > room {
+        let is_too_much = growth > 0 && growth > state.room_bytes();
+        let is_full = state.is_full;
+        let inode = state.inodes.get_mut(&self.inode).ok_or(io::ErrorKind::NotFound)?;
+        if is_too_much {
+            if is_full {
+                let kept = bytes.len() / 2;
+                let part = bytes.get(..kept).unwrap_or_default().to_vec();
+                put(&mut inode.content, at, &part);
+                inode.pending.push(Pending::Write { at, bytes: part });
+            }
             return Err(io::ErrorKind::StorageFull.into());
         }
         put(&mut inode.content, at, &bytes);

@@ -169,7 +169,10 @@ impl PartitionLog {
         }
         let decision = self.reserve(validated, config, offsets, origin, now_ms)?;
         match decision {
-            Decision::Duplicate(info) => Ok(info),
+            Decision::Duplicate(info) => {
+                self.write_queue_past(info.last_offset)?;
+                Ok(info)
+            }
             Decision::Queued(reserved) => {
                 self.write_queue_until(reserved.ticket)?;
                 Ok(reserved.info)

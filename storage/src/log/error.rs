@@ -7,7 +7,8 @@ use thiserror::Error;
 /// A log could not be opened, changed or removed.
 #[derive(Debug, Error)]
 pub enum LogError {
-    /// The file system failed. The log takes no more appends (rule S1).
+    /// The file system failed. The log takes no more appends (rule S1), unless there only was no room
+    /// ([`LogError::is_no_space`]).
     #[error("{0}")]
     Io(#[from] io::Error),
     /// Bytes on disk are not what was written, and cutting them off would lose valid records (rule S4).
@@ -45,6 +46,13 @@ pub enum LogError {
         /// What the metadata says.
         expected: String,
     },
+}
+
+impl LogError {
+    /// Whether the disk had no room: nothing is broken, and the same works again when there is room.
+    pub fn is_no_space(&self) -> bool {
+        matches!(self, LogError::Io(error) if error.kind() == io::ErrorKind::StorageFull)
+    }
 }
 
 /// What is wrong with single records of a rejected batch (KIP-467).

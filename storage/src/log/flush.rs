@@ -3,7 +3,6 @@
 //! One flush runs at a time and takes along everything that was published when it began, so that threads that wait for
 //! durability share it (group commit). A failed sync takes the log offline and is never tried again (rule S1).
 
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -93,8 +92,9 @@ impl PartitionLog {
         }
         // The name of a file is looked after behind its content: a name without content would claim nothing wrong.
         let has_new_names = std::mem::take(&mut self.writer.lock().unsynced_names);
-        if has_new_names {
-            self.sync_names(&self.dir.read().clone())?;
+        if has_new_names && let Err(error) = self.sync_names(&self.dir.read().clone()) {
+            self.writer.lock().unsynced_names = true;
+            return Err(error);
         }
         self.flushed_offset.fetch_max(end, Ordering::AcqRel);
         if let Some(events) = self.events.read().clone() {
@@ -112,9 +112,9 @@ impl PartitionLog {
         self.require_online()?;
         let flushed = self.flushed_offset();
         match self.save_epochs() {
-            Err(LogError::Io(error)) if error.kind() == io::ErrorKind::StorageFull => {
+            Err(error) if error.is_no_space() => {
                 self.reservations.lock().has_unsaved_epochs = true;
-                Err(error.into())
+                Err(error)
             }
             saved => self.guarded(|| saved.map(|()| flushed)),
         }
@@ -155,7 +155,7 @@ impl PartitionLog {
     /// which the next opening would not know of.
     ///
     /// # Errors
-    /// [`LogError`]; the log is offline then.
+    /// [`LogError`]; the log is offline then, unless there only was no room: then it must stay open.
     pub fn park(&self) -> Result<(), LogError> {
         self.guarded(|| {
             let mut writer = self.writer.lock();
@@ -169,8 +169,9 @@ impl PartitionLog {
                 segment.offset_index.write_out(&self.files)?;
                 segment.time_index.write_out(&self.files)?;
             }
-            if std::mem::take(&mut writer.unsynced_names) {
+            if writer.unsynced_names {
                 self.sync_names(&self.dir.read().clone())?;
+                writer.unsynced_names = false;
             }
             Ok(())
         })

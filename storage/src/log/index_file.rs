@@ -86,7 +86,7 @@ impl<const N: usize> IndexFile<N> {
         self.len() == 0
     }
 
-    /// Adds an entry, which must not be below the last one.
+    /// Adds an entry, which must not be below the last one. On a full disk it stays in memory until there is room.
     ///
     /// # Errors
     /// The file system's, when the group is written.
@@ -98,7 +98,10 @@ impl<const N: usize> IndexFile<N> {
             }
             State::Sealed { .. } => return Err(io::Error::other("append to the index of a sealed segment")),
         };
-        if full { self.write_out(cache) } else { Ok(()) }
+        if full {
+            unless_full(self.write_out(cache))?;
+        }
+        Ok(())
     }
 
     /// Writes the entries that are only in memory, and creates the file.
@@ -126,26 +129,32 @@ impl<const N: usize> IndexFile<N> {
         self.file.get(cache)?.sync_data()
     }
 
-    /// Lets go of the entries in memory: the segment takes no more appends.
+    /// Lets go of the entries in memory: the segment takes no more appends. On a full disk they stay there, so that nothing
+    /// is missing from the index until the next [`IndexFile::sync`] meets room.
     ///
     /// # Errors
     /// The file system's.
     pub fn seal(&self, cache: &FileCache) -> io::Result<()> {
-        self.write_out(cache)?;
-        let count = self.len();
-        *self.state.write() = State::Sealed { count };
+        if unless_full(self.write_out(cache))? {
+            let count = self.len();
+            *self.state.write() = State::Sealed { count };
+        }
         Ok(())
     }
 
-    /// Replaces all entries, in memory and in the file: what recovery found, or what truncation left.
+    /// Replaces all entries, in memory and in the file: what recovery found, or what truncation left. On a full disk the
+    /// file has none of them until there is room.
     ///
     /// # Errors
     /// The file system's.
     pub fn replace(&self, cache: &FileCache, entries: Vec<[u8; N]>) -> io::Result<()> {
-        let file = self.file.create(cache)?;
-        file.set_len(0)?;
+        let emptied = self.file.create(cache).and_then(|file| file.set_len(0));
+        let can_write = unless_full(emptied)?;
         *self.state.write() = State::Active { entries, written: 0 };
-        self.write_out(cache)
+        if can_write {
+            unless_full(self.write_out(cache))?;
+        }
+        Ok(())
     }
 
     /// Makes a sealed index writable again.
@@ -204,6 +213,15 @@ impl<const N: usize> IndexFile<N> {
             }
         }
         Ok(best)
+    }
+}
+
+/// Whether something was written; an index is derived, so that for want of room it may lag behind.
+fn unless_full(written: io::Result<()>) -> io::Result<bool> {
+    match written {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::StorageFull => Ok(false),
+        Err(error) => Err(error),
     }
 }
 

@@ -117,7 +117,7 @@ fn ends_with(prepare: impl Fn(&SimDisk), expected: &[i64]) {
                         sim.cut_power();
                         sim.restart();
                     }
-                    SimFault::Error => sim.restart_process(),
+                    SimFault::Error | SimFault::Full => sim.restart_process(),
                 }
                 let log = try_open(&sim, crash).unwrap_or_else(|e| panic!("{fault:?} at {call}: {e}"));
                 assert_eq!(offsets(&log), expected, "{fault:?} at {call}, {crash:?}: {log:?}");

@@ -59,6 +59,7 @@ pub use config::LogConfig;
 pub use error::{AppendError, LogError, ReadError, RecordProblem};
 pub use extent::{Extent, RetentionDue};
 pub use file_cache::FileCache;
+pub(crate) use partition_metadata::FILE_NAME as OWNER_FILE;
 pub use producer_state::ProducerEntry;
 pub use read::ReadInfo;
 pub use recovery::Crash;
@@ -317,8 +318,19 @@ impl PartitionLog {
         }
     }
 
-    /// Runs an operation of the writer's side; an input/output error takes the log offline.
+    /// Runs an operation of the writer's side; an input/output error takes the log offline, want of room does not: the
+    /// operation may be asked for again (rule S15).
     fn guarded<T>(&self, action: impl FnOnce() -> Result<T, LogError>) -> Result<T, LogError> {
+        self.require_online()?;
+        action().inspect_err(|error| {
+            if matches!(error, LogError::Io(_)) && !error.is_no_space() {
+                self.fail();
+            }
+        })
+    }
+
+    /// Runs an operation that cannot be left half done: any input/output error takes the log offline.
+    fn guarded_whole<T>(&self, action: impl FnOnce() -> Result<T, LogError>) -> Result<T, LogError> {
         self.require_online()?;
         action().inspect_err(|error| {
             if matches!(error, LogError::Io(_)) {

@@ -13,7 +13,7 @@ use super::error::LogError;
 use crate::disk::{Disk, OpenMode};
 
 /// Name of the file in the partition's directory.
-pub(super) const FILE_NAME: &str = "partition.metadata";
+pub(crate) const FILE_NAME: &str = "partition.metadata";
 const LIMIT_BYTES: usize = 4096;
 
 /// What Kafka calls these lines, and ours.
@@ -33,9 +33,15 @@ pub(super) fn write_unsynced(disk: &Disk, dir: &Path, topic_id: TopicId) -> Resu
     if disk.exists(&path)? {
         return Ok(());
     }
-    Ok(disk
+    let written = disk
         .open(&path, OpenMode::Create)?
-        .write_all_at(encode(topic_id).as_bytes(), 0)?)
+        .write_all_at(encode(topic_id).as_bytes(), 0);
+    if let Err(error) = written {
+        // A later attempt must not take what is left of this one for the file.
+        disk.remove_file(&path)?;
+        return Err(error.into());
+    }
+    Ok(())
 }
 
 /// Makes the file durable; a directory from an older broker may lack it.

@@ -54,15 +54,18 @@ impl PartitionLog {
     /// Appends wait for renames, never for a sync.
     ///
     /// # Errors
-    /// [`LogError`]; on an input/output error the log is offline.
+    /// [`LogError`]; on an input/output error the log is offline. For want of room nothing has changed.
     pub(crate) fn replace_segments(
         &self,
         cleaned: Segment,
         old: &[Arc<Segment>],
     ) -> Result<Option<DeletedFiles>, LogError> {
-        self.guarded(|| {
-            let cleaned = Arc::new(cleaned);
-            if !self.announce(&cleaned, old)? || !self.sync_dir_of(&cleaned)? {
+        let cleaned = Arc::new(cleaned);
+        if !self.guarded(|| self.announce(&cleaned, old))? {
+            return Ok(None);
+        }
+        self.guarded_whole(|| {
+            if !self.sync_dir_of(&cleaned)? {
                 return Ok(None);
             }
             let Some(deleted) = self.swap_in(&cleaned, old)? else {
@@ -80,7 +83,14 @@ impl PartitionLog {
             self.discard_cleaned(cleaned)?;
             return Ok(false);
         }
-        cleaned.change_suffix(&self.files, CLEANED_SUFFIX, SWAP_SUFFIX)?;
+        let renamed = cleaned.change_suffix(&self.files, CLEANED_SUFFIX, SWAP_SUFFIX);
+        if let Err(error) = renamed {
+            if error.kind() == io::ErrorKind::StorageFull {
+                // Without the file of batches, which is renamed last, the others say nothing to a start.
+                self.discard_cleaned(cleaned)?;
+            }
+            return Err(error.into());
+        }
         Ok(true)
     }
 
@@ -101,7 +111,17 @@ impl PartitionLog {
         for segment in old {
             deleted.paths.extend(segment.mark_deleted(&self.files)?);
         }
-        cleaned.change_suffix(&self.files, SWAP_SUFFIX, "")?;
+        let renamed = cleaned.change_suffix(&self.files, SWAP_SUFFIX, "");
+        if let Err(error) = renamed {
+            if error.kind() != io::ErrorKind::StorageFull {
+                return Err(error.into());
+            }
+            // The names of the old files make room for the new ones; a reader that has closed one of them asks again.
+            for path in deleted.paths.drain(..) {
+                self.files.disk().remove_file(&path)?;
+            }
+            cleaned.change_suffix(&self.files, SWAP_SUFFIX, "")?;
+        }
         let mut segments = self.segments.load().as_ref().clone();
         let first = segments
             .iter()

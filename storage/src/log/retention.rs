@@ -104,9 +104,10 @@ impl PartitionLog {
     /// # Errors
     /// The file system's.
     pub fn rename_dir(&self, to: &Path) -> Result<(), LogError> {
-        let writer = self.writer.lock();
+        let _writer = self.writer.lock();
         let mut dir = self.dir.write();
-        if writer.is_created {
+        // The directory of a log whose first append found no room may be there without a segment.
+        if self.files.disk().exists(&dir)? {
             self.files.disk().rename(&dir, to)?;
             if let Some(parent) = to.parent() {
                 self.files.disk().sync_dir(parent)?;

@@ -100,7 +100,8 @@ impl Segment {
     }
 
     /// Creates the file of batches, `length` bytes long where that is not 0 (`preallocate`). They read as zeros, which are
-    /// never data: a reader stops at the published size, and recovery cuts them off (rule S5).
+    /// never data: a reader stops at the published size, and recovery cuts them off (rule S5). A file for which there was no
+    /// room is taken away again: appends may go on in the segment before it, behind which nothing must stand.
     ///
     /// # Errors
     /// The file system's.
@@ -108,7 +109,11 @@ impl Segment {
         let file = self.log.create(cache)?;
         if length > self.size_bytes() {
             self.is_preallocated.store(true, Ordering::Release);
-            file.set_len(length)?;
+            if let Err(error) = file.set_len(length) {
+                self.log.close();
+                cache.disk().remove_file(&self.log.path())?;
+                return Err(error);
+            }
         }
         Ok(())
     }
@@ -310,7 +315,8 @@ impl Segment {
         Ok(())
     }
 
-    /// Renames the files so that no start takes them for a segment; they leave the disk later.
+    /// Renames the files so that no start takes them for a segment; they leave the disk later. One for whose new name there
+    /// is no room leaves it at once.
     ///
     /// # Errors
     /// The file system's.
@@ -323,8 +329,13 @@ impl Segment {
             }
             name.push(DELETED_SUFFIX);
             let to = PathBuf::from(name);
-            file.rename(cache.disk(), &to)?;
-            marked.push(to);
+            match file.rename(cache.disk(), &to) {
+                Ok(()) => marked.push(to),
+                Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+                    cache.disk().remove_file(&file.path())?;
+                }
+                Err(error) => return Err(error),
+            }
         }
         Ok(marked)
     }

@@ -415,6 +415,32 @@ fn a_full_disk_refuses_appends_and_takes_them_again_when_there_is_room() {
     assert_eq!(read_all(&log, 1_000), batches_from(0, &[1, 1]));
 }
 
+/// The retry of a batch that another connection's thread is just writing.
+#[test]
+fn a_copy_of_a_batch_for_which_there_was_no_room_is_not_acknowledged() {
+    let fixture = fixture();
+    let log = &fixture.open();
+    append(log, &batch().producer(3, 0, 0)).unwrap();
+    let again = || append(log, &batch().producer(3, 0, 1));
+    std::thread::scope(|scope| {
+        let writer = log.writer.lock();
+        let first = scope.spawn(again);
+        while log.reservations.lock().next_offset < 2 {
+            std::thread::yield_now();
+        }
+        let copy = scope.spawn(again);
+        fixture.sim.set_capacity_bytes(1);
+        drop(writer);
+        for outcome in [first.join().unwrap(), copy.join().unwrap()] {
+            assert!(matches!(outcome, Err(AppendError::NoSpace)), "{outcome:?}");
+        }
+    });
+    fixture.sim.set_capacity_bytes(1 << 20);
+    assert_eq!(again().unwrap().first_offset, 1);
+    let copy = again().unwrap();
+    assert!(copy.is_duplicate && copy.first_offset == 1);
+}
+
 #[test]
 fn an_error_takes_the_log_offline_for_good() {
     let fixture = fixture();

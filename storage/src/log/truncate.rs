@@ -17,7 +17,7 @@ impl PartitionLog {
     /// # Errors
     /// [`LogError`]; on an input/output error the log is offline.
     pub fn truncate_to(&self, offset: i64) -> Result<(), LogError> {
-        self.guarded(|| {
+        self.guarded_whole(|| {
             let mut writer = self.writer.lock();
             self.write_queue(&mut writer);
             self.require_online()?;
@@ -45,7 +45,7 @@ impl PartitionLog {
     /// # Errors
     /// [`LogError`]; on an input/output error the log is offline.
     pub fn truncate_fully_and_start_at(&self, offset: i64) -> Result<(), LogError> {
-        self.guarded(|| {
+        self.guarded_whole(|| {
             let mut writer = self.writer.lock();
             self.write_queue(&mut writer);
             self.require_online()?;
@@ -88,7 +88,7 @@ impl PartitionLog {
                 .then(|| state.epochs.encode())
         };
         match text {
-            Some(text) => self.write_epochs(&text),
+            Some(text) => self.write_epochs_or_later(&text),
             None => Ok(()),
         }
     }
@@ -133,7 +133,7 @@ impl PartitionLog {
             state.epochs.encode()
         };
         if writer.is_created {
-            self.write_epochs(&text)?;
+            self.write_epochs_or_later(&text)?;
         }
         self.reset_reservations(writer)
     }

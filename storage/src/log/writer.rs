@@ -4,7 +4,7 @@
 //! thread before it, or it writes everything that waits with one call per segment and publishes the new end. The writer
 //! owns the files; every other operation that changes them holds the same lock.
 
-use std::io::{self, IoSlice};
+use std::io::IoSlice;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -67,6 +67,23 @@ impl PartitionLog {
         Ok(())
     }
 
+    /// Returns when the batch that ends at `last_offset`, which another thread may just be writing, can be read: its copy
+    /// must not be acknowledged before it, nor if there was no room for it.
+    pub(super) fn write_queue_past(&self, last_offset: i64) -> Result<(), AppendError> {
+        if self.log_end_offset() > last_offset {
+            return Ok(());
+        }
+        let mut writer = self.writer.lock();
+        self.write_queue(&mut writer);
+        if self.log_end_offset() > last_offset {
+            Ok(())
+        } else if self.is_failed() {
+            Err(AppendError::Offline(self.topic_partition.to_string()))
+        } else {
+            Err(AppendError::NoSpace)
+        }
+    }
+
     /// Writes everything that waits. Afterwards every ticket given out before the call is done, or the log is offline.
     pub(super) fn write_queue(&self, writer: &mut Writer) {
         loop {
@@ -79,7 +96,7 @@ impl PartitionLog {
             }
             match self.write_items(writer, queue) {
                 Ok(()) => writer.done_ticket = last_ticket,
-                Err(LogError::Io(error)) if error.kind() == io::ErrorKind::StorageFull => {
+                Err(error) if error.is_no_space() => {
                     if let Err(error) = self.give_up_queue(writer) {
                         tracing::error!(log = %self.topic_partition, %error, "could not undo an append on a full disk");
                         self.fail();
@@ -122,6 +139,18 @@ impl PartitionLog {
     pub(super) fn write_epochs(&self, text: &str) -> Result<(), LogError> {
         let path = self.dir.read().join(leader_epoch_cache::FILE_NAME);
         Ok(self.files.disk().replace(&path, text.as_bytes())?)
+    }
+
+    /// The same for a log that changes all the same when there is no room: the file is written with the next recovery point,
+    /// and until then recovery takes back what it claims too much.
+    pub(super) fn write_epochs_or_later(&self, text: &str) -> Result<(), LogError> {
+        match self.write_epochs(text) {
+            Err(error) if error.is_no_space() => {
+                self.reservations.lock().has_unsaved_epochs = true;
+                Ok(())
+            }
+            written => written,
+        }
     }
 
     fn write_batches(&self, writer: &mut Writer, batches: &[QueuedBatch]) -> Result<(), LogError> {
@@ -253,7 +282,7 @@ impl PartitionLog {
         drop(state);
         writer.bytes_since_index = 0;
         match text {
-            Some(text) if writer.is_created => self.write_epochs(&text),
+            Some(text) if writer.is_created => self.write_epochs_or_later(&text),
             _ => Ok(()),
         }
     }

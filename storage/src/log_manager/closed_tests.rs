@@ -24,7 +24,7 @@ impl LogOwner for Owner {
     }
 }
 
-fn owner(config: LogConfig) -> Owner {
+pub(super) fn owner(config: LogConfig) -> Owner {
     Owner {
         config: Arc::new(config),
     }

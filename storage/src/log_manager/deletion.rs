@@ -1,13 +1,13 @@
 //! Deleting partitions: a rename that no start takes for a partition, then removal after `file.delete.delay.ms`.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use parking_lot::Mutex;
 use protocol_compat::TopicPartition;
 
 use super::LogManager;
-use crate::log::LogError;
+use crate::log::{LogError, OWNER_FILE};
 
 /// Names of files are at most this long on every file system that matters.
 const MOST_NAME_BYTES: usize = 255;
@@ -40,7 +40,8 @@ impl LogManager {
     /// [`LogManager::removal_pass`]. A partition that is not there is deleted already.
     ///
     /// # Errors
-    /// [`LogError`]; the directory is offline then.
+    /// [`LogError`]; the directory is offline then. A full disk is no error: there the bytes go at once where no new name
+    /// can be given.
     pub fn delete(&self, partition: &TopicPartition, now_ms: i64) -> Result<(), LogError> {
         let Some(slot) = self.slots.read().get(partition).cloned() else {
             return Ok(());
@@ -54,6 +55,10 @@ impl LogManager {
         let renamed = match &log {
             Some(log) => log.rename_dir(&to),
             None => self.rename_unopened(&from, &to).map_err(LogError::from),
+        };
+        let renamed = match renamed {
+            Err(error) if error.is_no_space() => self.remove_in_place(&from).map_err(LogError::from),
+            renamed => renamed,
         };
         let forgotten = renamed.and_then(|()| {
             match directory.update_claims(|claims| claims.retain(|known| known != partition)) {
@@ -83,7 +88,7 @@ impl LogManager {
         result
     }
 
-    fn remove(&self, path: &std::path::Path) -> io::Result<()> {
+    fn remove(&self, path: &Path) -> io::Result<()> {
         if !self.disk.exists(path)? {
             return Ok(());
         }
@@ -94,12 +99,25 @@ impl LogManager {
         }
     }
 
-    fn rename_unopened(&self, from: &std::path::Path, to: &std::path::Path) -> io::Result<()> {
+    fn rename_unopened(&self, from: &Path, to: &Path) -> io::Result<()> {
         if !self.disk.exists(from)? {
             return Ok(());
         }
         self.disk.rename(from, to)?;
         to.parent().map_or(Ok(()), |parent| self.disk.sync_dir(parent))
+    }
+
+    /// Removes a partition for whose new name there is no room. The file that says whose it is goes last: what a crash
+    /// leaves must not be taken for a later topic's of the same name.
+    fn remove_in_place(&self, dir: &Path) -> io::Result<()> {
+        for entry in self.disk.read_dir(dir)? {
+            if entry.name != OWNER_FILE {
+                self.disk.remove_file(&dir.join(entry.name))?;
+            }
+        }
+        self.disk.sync_dir(dir)?;
+        self.disk.remove_dir_all(dir)?;
+        dir.parent().map_or(Ok(()), |parent| self.disk.sync_dir(parent))
     }
 
     /// `<topic>-<partition>.<id>-delete`; a long topic is cut, as in Kafka.

@@ -114,16 +114,20 @@ impl Slot {
     ) -> Result<Arc<PartitionLog>, LogError> {
         let partition = opening.partition.clone();
         let log = Arc::new(self.load(manager, opening, Some(events))?);
-        // From here on the log speaks for itself.
-        self.directory.forget_closed(&partition);
-        *self.extent.lock() = None;
-        self.directory.add_log(&log);
-        self.log.store(Some(log.clone()));
+        self.keep(&partition, log.clone());
         Ok(log)
     }
 
+    /// From here on the log speaks for itself.
+    fn keep(&self, partition: &TopicPartition, log: Arc<PartitionLog>) {
+        self.directory.forget_closed(partition);
+        *self.extent.lock() = None;
+        self.directory.add_log(&log);
+        self.log.store(Some(log));
+    }
+
     /// Opens the log for `act` alone and closes it again, recovered if it was torn. `None` if somebody has it open, who
-    /// looks after it.
+    /// looks after it. One that finds no room for what its closing writes stays open.
     pub fn visit<T>(
         &self,
         manager: &LogManager,
@@ -138,14 +142,28 @@ impl Slot {
         let partition = opening.partition.clone();
         let log = self.load(manager, opening, None)?;
         self.is_unsynced.store(true, Ordering::Release);
-        let closed = act(&log).and_then(|done| {
-            log.park()?;
-            self.directory.note_closed(&partition, &log)?;
-            Ok(done)
-        });
-        let done = closed.inspect_err(|error| self.fail_on_io(error))?;
-        *self.extent.lock() = Some(log.extent());
-        Ok(Some(done))
+        let done = act(&log);
+        if let Err(error) = &done
+            && !error.is_no_space()
+        {
+            self.fail_on_io(error);
+            return done.map(Some);
+        }
+        let parked = log
+            .park()
+            .and_then(|()| self.directory.note_closed(&partition, &log));
+        match parked {
+            Ok(()) => *self.extent.lock() = Some(log.extent()),
+            Err(error) if error.is_no_space() => {
+                log.set_events(self.events(None));
+                self.keep(&partition, Arc::new(log));
+            }
+            Err(error) => {
+                self.fail_on_io(&error);
+                return Err(error);
+            }
+        }
+        done.map(Some)
     }
 
     /// Makes a closed log durable that was changed in this process, as its own closing would have.
@@ -212,7 +230,7 @@ impl Slot {
     }
 
     fn fail_on_io(&self, error: &LogError) {
-        if matches!(error, LogError::Io(_)) {
+        if matches!(error, LogError::Io(_)) && !error.is_no_space() {
             self.directory.fail(error.to_string());
         }
     }
