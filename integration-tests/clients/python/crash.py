@@ -301,7 +301,7 @@ def main():
     for sentence in found[:50]:
         print("VIOLATION", sentence)
     starts.sort()
-    print(f"{options.rounds} kills, seed {options.seed}: {sum(len(s.acknowledged) for s in senders)} records acknowledged, "
+    print(f"kill: {options.rounds} kills, seed {options.seed}: {sum(len(s.acknowledged) for s in senders)} records acknowledged, "
           f"{sum(ends.values())} in the log, {sum(len(r.read) for r in readers)} read by the group, "
           f"{commits} kills behind a commit, start to listening median {starts[len(starts) // 2] * 1000:.0f} ms, {len(found)} violations")
     sys.exit(1 if found else 0)

@@ -1,21 +1,21 @@
 """Fills the disk of a node: with its own records, and with somebody else's file to the last byte.
 
-Checked: Produce gets Kafka's error, nothing acknowledged is lost, everything can be read while the disk is full, topics are
-deleted; once that or the file's removal makes room, Produce works again without a restart; and after a restart too.
+Checked: Produce gets Kafka's error, nothing acknowledged is lost, everything can be read while the disk is full, a group
+commits as long as the node's reserve lasts and never loses a commit, topics are deleted, no log directory goes offline; once that or the file's removal makes room, Produce works again without a restart; and after a restart too.
 """
 import atexit
 import errno
 import os
 import time
 
-from confluent_kafka import KafkaException
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from faults.history import FAST_RECONNECT, Sender, conclude, lost_and_moved, read_back, sent_as
 from faults.image import LoopImage
 from faults.node import FaultNode
 
-KEPT, LARGE = "full-kept", "full-large"
+KEPT, LARGE, GROUP = "full-kept", "full-large", "full-group"
 PARTITIONS = range(2)
 MIB = 160
 # Each record is sent once and answered once, so that the answer is seen.
@@ -38,6 +38,7 @@ class Disk:
         atexit.register(self.node.end)
         self.title, self.found, self.senders = f"metadata {metadata}", [], []
         self.acknowledged = self.refused = self.lost = self.wrong_bytes = 0
+        self.asked = self.committed = 0
 
     def wrong(self, sentence):
         self.found.append(f"{self.title}: {sentence}")
@@ -84,6 +85,44 @@ class Disk:
 
     def remove_ballast(self):
         os.remove(os.path.join(self.image.path, "ballast"))
+
+    def group(self):
+        return Consumer({"bootstrap.servers": self.node.address, "group.id": GROUP, "enable.auto.commit": False,
+                         **FAST_RECONNECT})
+
+    def commit(self):
+        """Commits a higher offset than before; whether it was acknowledged."""
+        client = self.group()
+        self.asked += 1
+        try:
+            answer = client.commit(offsets=[TopicPartition(KEPT, 0, self.asked)], asynchronous=False)
+            is_done = answer[0].error is None
+        except KafkaException:
+            is_done = False
+        client.close()
+        if is_done:
+            self.committed = self.asked
+        return is_done
+
+    def must_commit(self, when):
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not self.commit():
+            if time.monotonic() > deadline:
+                return self.wrong(f"{when}: nothing can be committed for {PATIENCE_SECONDS} s")
+            time.sleep(0.2)
+
+    def check_commit(self, when):
+        client = self.group()
+        found = client.committed([TopicPartition(KEPT, 0)], timeout=30)[0].offset
+        client.close()
+        if not self.committed <= found <= self.asked:
+            self.wrong(f"{when}: offset {found} is committed, {self.committed} was acknowledged")
+
+    def check_directories(self):
+        text = self.node.log_since(0)
+        if "offline" in text:
+            at = text.index("offline")
+            self.wrong(f"something went offline: {text[max(0, at - 150):at + 100]!r}")
 
     def must_refuse(self, name):
         sender = self.sender(name, KEPT)
@@ -150,6 +189,7 @@ class Disk:
         self.create_topics(KEPT, LARGE)
         self.must_take("first", "a new node")
         self.fill_with_records()
+        self.must_commit("full of records")
         self.check_log("full of records")
         self.must_refuse("refused-1")
         if self.delete_large():
@@ -158,11 +198,14 @@ class Disk:
         self.fill_with_records()
         self.ballast()
         self.must_refuse("refused-2")
+        self.commit()
+        self.check_commit("no byte free")
         self.check_log("no byte free")
         self.delete_on_no_byte()
         if self.node.is_alive():
             self.remove_ballast()
             self.must_take("after-ballast", "the file that filled the disk was removed")
+            self.must_commit("room again")
         else:
             self.wrong("the node ended on a disk without a free byte")
             self.remove_ballast()
@@ -171,8 +214,10 @@ class Disk:
         self.node.stop()
         self.node.start()
         self.check_log("after a restart", [KEPT])
+        self.check_commit("after a restart")
         self.must_take("last", "a restart")
         self.acknowledged = sum(len(sender.acknowledged) for sender in self.senders)
+        self.check_directories()
         self.node.end()
         self.image.remove()
 

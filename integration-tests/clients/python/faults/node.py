@@ -92,6 +92,15 @@ class FaultNode(Node):
     def log_size(self):
         return os.path.getsize(self.log.name)
 
+    def wait_for_line(self, text, position, seconds):
+        """Whether the node writes this within the time, counted from `position` of its log."""
+        deadline = time.monotonic() + seconds
+        while text not in self.log_since(position):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.05)
+        return True
+
     def log_since(self, position):
         """What the node wrote since `log_size` was asked."""
         with open(self.log.name, "rb") as file:
