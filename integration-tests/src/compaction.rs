@@ -7,24 +7,19 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use protocol_compat::ApiKey;
-use protocol_compat::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
-use protocol_compat::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
-use protocol_compat::messages::{CreateTopicsRequest, IncrementalAlterConfigsRequest, StrBytes, TopicName};
 use protocol_compat::record_batch::batch::{
     Compression, RecordBatch, TimestampType, header_with_offset_and_epoch,
 };
 use protocol_compat::record_batch::builder::BatchBuilder;
 use protocol_compat::record_batch::record::{DecompressionLimit, records};
 
+use crate::bad_input::Random;
 use crate::bench::client::{Client, Request, produce_error};
 
 const TOPIC: &str = "compacted";
 /// The smallest that Kafka 4 accepts.
 const SEGMENT_BYTES: usize = 1 << 20;
-const KEYS: u64 = 3_000;
-/// A topic's number among the kinds of resources.
-const TOPIC_RESOURCE: i8 = 2;
+const KEYS: usize = 3_000;
 const LIMIT: DecompressionLimit = DecompressionLimit(64 << 20);
 /// Both brokers look for something to clean every 15 seconds unless they are told otherwise.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -58,19 +53,6 @@ pub struct Comparison {
     pub differences: Vec<String>,
 }
 
-/// SplitMix64.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % bound
-    }
-}
-
 /// Compares what two brokers make of some `mebibytes` of batches.
 ///
 /// # Errors
@@ -101,7 +83,7 @@ pub fn compare(brokers: [SocketAddr; 2], seed: u64, mebibytes: usize) -> io::Res
 
 /// Batches of some `bytes`: every codec, tombstones, headers with equal keys, idempotent producers.
 fn batches(seed: u64, bytes: usize) -> (Vec<Bytes>, usize) {
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     let mut sequences = [0_i32; 3];
     let (mut batches, mut size, mut produced) = (Vec::new(), 0, 0);
     while size < bytes {
@@ -111,8 +93,8 @@ fn batches(seed: u64, bytes: usize) -> (Vec<Bytes>, usize) {
             Compression::Snappy,
             Compression::Lz4,
             Compression::Zstd,
-        ][random.below(5) as usize];
-        let producer = random.below(6) as usize;
+        ][random.below(5)];
+        let producer = random.below(6);
         let identity = sequences
             .get(producer)
             .map(|sequence| (7_000 + producer as i64, 0, *sequence));
@@ -129,7 +111,7 @@ fn batches(seed: u64, bytes: usize) -> (Vec<Bytes>, usize) {
                 timestamp_ms,
                 Some(key.as_bytes()),
                 value,
-                &headers[..random.below(3) as usize],
+                &headers[..random.below(3)],
             );
         }
         if let Some(sequence) = sequences.get_mut(producer) {
@@ -214,38 +196,19 @@ fn cleaned_by(broker: SocketAddr, batches: &[Bytes]) -> io::Result<Vec<KeptBatch
 }
 
 fn create_topic(dirty_ratio: &str) -> Request {
-    let config = |name: &str, value: &str| {
-        CreatableTopicConfig::default()
-            .with_name(StrBytes::from_string(name.to_owned()))
-            .with_value(Some(StrBytes::from_string(value.to_owned())))
-    };
-    let topic = CreatableTopic::default()
-        .with_name(TopicName(StrBytes::from_static_str(TOPIC)))
-        .with_num_partitions(1)
-        .with_replication_factor(1)
-        .with_configs(vec![
-            config("cleanup.policy", "compact"),
-            config("segment.bytes", &SEGMENT_BYTES.to_string()),
-            config("min.cleanable.dirty.ratio", dirty_ratio),
-            config("message.timestamp.before.max.ms", "9223372036854775807"),
-        ]);
-    let body = CreateTopicsRequest::default()
-        .with_topics(vec![topic])
-        .with_timeout_ms(60_000);
-    Request::new(ApiKey::CreateTopics, 5, &body)
+    Request::create_topic_with(
+        TOPIC,
+        &[
+            ("cleanup.policy", "compact"),
+            ("segment.bytes", &SEGMENT_BYTES.to_string()),
+            ("min.cleanable.dirty.ratio", dirty_ratio),
+            ("message.timestamp.before.max.ms", "9223372036854775807"),
+        ],
+    )
 }
 
 fn set_dirty_ratio(ratio: &str) -> Request {
-    let change = AlterableConfig::default()
-        .with_name(StrBytes::from_static_str("min.cleanable.dirty.ratio"))
-        .with_config_operation(0)
-        .with_value(Some(StrBytes::from_string(ratio.to_owned())));
-    let resource = AlterConfigsResource::default()
-        .with_resource_type(TOPIC_RESOURCE)
-        .with_resource_name(StrBytes::from_static_str(TOPIC))
-        .with_configs(vec![change]);
-    let body = IncrementalAlterConfigsRequest::default().with_resources(vec![resource]);
-    Request::new(ApiKey::IncrementalAlterConfigs, 1, &body)
+    Request::set_topic_key(TOPIC, "min.cleanable.dirty.ratio", ratio)
 }
 
 fn read_all(client: &mut Client) -> io::Result<Vec<KeptBatch>> {

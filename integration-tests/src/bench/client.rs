@@ -6,15 +6,17 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use protocol_compat::ApiKey;
-use protocol_compat::messages::create_topics_request::CreatableTopic;
+use protocol_compat::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use protocol_compat::messages::fetch_request::{FetchPartition, FetchTopic};
+use protocol_compat::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
 use protocol_compat::messages::offset_commit::{
     OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitRequestTopic,
 };
 use protocol_compat::messages::offset_fetch::OffsetFetchRequest;
 use protocol_compat::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use protocol_compat::messages::{
-    ApiVersionsRequest, CreateTopicsRequest, FetchRequest, ProduceRequest, TopicName,
+    ApiVersionsRequest, CreateTopicsRequest, FetchRequest, IncrementalAlterConfigsRequest, ProduceRequest,
+    TopicName,
 };
 use protocol_compat::messages::{Encodable, StrBytes};
 
@@ -27,6 +29,9 @@ const PRODUCE_VERSION: i16 = 9;
 const FETCH_VERSION: i16 = 12;
 const OFFSET_COMMIT_VERSION: i16 = 7;
 const OFFSET_FETCH_VERSION: i16 = 7;
+const INCREMENTAL_ALTER_CONFIGS_VERSION: i16 = 1;
+/// A topic's number among the kinds of resources.
+const TOPIC_RESOURCE: i8 = 2;
 /// Where the correlation id stands in a frame with its length.
 const CORRELATION_ID_AT: usize = 8;
 
@@ -49,6 +54,14 @@ impl Client {
         stream.set_read_timeout(Some(PATIENCE))?;
         Ok(Client {
             stream,
+            answer: Vec::new(),
+        })
+    }
+
+    /// The same connection once more, so that one sends while the other receives.
+    pub fn another_end(&self) -> io::Result<Client> {
+        Ok(Client {
+            stream: self.stream.try_clone()?,
             answer: Vec::new(),
         })
     }
@@ -128,6 +141,42 @@ impl Request {
             .with_topics(vec![topic])
             .with_timeout_ms(60_000);
         Request::new(ApiKey::CreateTopics, CREATE_TOPICS_VERSION, &body)
+    }
+
+    /// Creates a topic of one partition and one replica with keys of its own.
+    pub fn create_topic_with(name: &str, keys: &[(&str, &str)]) -> Request {
+        let keys = keys.iter().map(|(key, value)| {
+            CreatableTopicConfig::default()
+                .with_name(StrBytes::from_string((*key).to_owned()))
+                .with_value(Some(StrBytes::from_string((*value).to_owned())))
+        });
+        let topic = CreatableTopic::default()
+            .with_name(topic_name(name))
+            .with_num_partitions(1)
+            .with_replication_factor(1)
+            .with_configs(keys.collect());
+        let body = CreateTopicsRequest::default()
+            .with_topics(vec![topic])
+            .with_timeout_ms(60_000);
+        Request::new(ApiKey::CreateTopics, CREATE_TOPICS_VERSION, &body)
+    }
+
+    /// Sets a key of a topic.
+    pub fn set_topic_key(topic: &str, key: &str, value: &str) -> Request {
+        let change = AlterableConfig::default()
+            .with_name(StrBytes::from_string(key.to_owned()))
+            .with_config_operation(0)
+            .with_value(Some(StrBytes::from_string(value.to_owned())));
+        let resource = AlterConfigsResource::default()
+            .with_resource_type(TOPIC_RESOURCE)
+            .with_resource_name(StrBytes::from_string(topic.to_owned()))
+            .with_configs(vec![change]);
+        let body = IncrementalAlterConfigsRequest::default().with_resources(vec![resource]);
+        Request::new(
+            ApiKey::IncrementalAlterConfigs,
+            INCREMENTAL_ALTER_CONFIGS_VERSION,
+            &body,
+        )
     }
 
     /// Produces one batch to one partition.

@@ -1,10 +1,15 @@
-//! `bench start|load|partitions|connections|recovery|offsets`: one measurement of one broker, printed as `name value` lines. See `scripts/bench`.
+//! `bench start|load|partitions|connections|recovery|offsets|clean|beside`: one measurement of one broker, printed as `name value` lines. See `scripts/bench`.
 
 use std::io;
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
-use integration_tests::bench::{connections, load, offsets, partitions, process, recovery, start};
+use integration_tests::bench::cleaning::Broker;
+use integration_tests::bench::keyed_records::{Keys, Workload};
+use integration_tests::bench::{
+    beside_cleaning, cleaning, connections, load, offsets, partitions, process, recovery, start,
+};
+use protocol_compat::record_batch::batch::Compression;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -71,12 +76,25 @@ fn run(words: &[&str]) -> io::Result<()> {
                 parse(count)?,
             )?);
         }
+        ["clean", address, pid, log_dir, name, mib, keys, load] => {
+            let (broker, load) = (broker(address, pid, log_dir)?, workload(mib, keys, load)?);
+            print_cleaned(&cleaning::measure(&broker, name, &load)?, name);
+        }
+        ["beside", address, pid, log_dir, mib, keys, rate, seconds, turns] => {
+            let (broker, load) = (broker(address, pid, log_dir)?, workload(mib, keys, "each")?);
+            let lasting = Duration::from_secs(parse(seconds)?);
+            for turn in beside_cleaning::measure(&broker, &load, parse(rate)?, lasting, parse(turns)?)? {
+                print_turn(&turn);
+            }
+        }
         _ => {
             return Err(io::Error::other(
                 "usage: bench start ADDRESS PROGRAM [ARGUMENT...] | load ADDRESS PID MIB | partitions ADDRESS PID COUNT \
                  | connections ADDRESS PID COUNT \
                  | recovery ADDRESS HTTP_ADDRESS COUNT PROGRAM [ARGUMENT...] \
-                 | offsets ADDRESS HTTP_ADDRESS COUNT PROGRAM [ARGUMENT...]",
+                 | offsets ADDRESS HTTP_ADDRESS COUNT PROGRAM [ARGUMENT...] \
+                 | clean ADDRESS PID LOG_DIR NAME MIB KEYS each|drawn|lz4 \
+                 | beside ADDRESS PID LOG_DIR MIB KEYS RATE SECONDS TURNS",
             ));
         }
     }
@@ -105,6 +123,58 @@ fn print_offsets(found: &offsets::Found) {
             restarted.resident_bytes as f64 / mib
         );
     }
+}
+
+fn broker(address: &str, pid: &str, log_dir: &str) -> io::Result<Broker> {
+    Ok(Broker {
+        address: parse(address)?,
+        pid: parse(pid)?,
+        log_dir: log_dir.into(),
+    })
+}
+
+fn workload(mib: &str, keys: &str, load: &str) -> io::Result<Workload> {
+    let (chosen, codec) = match load {
+        "each" => (Keys::Each, Compression::None),
+        "drawn" => (Keys::Drawn, Compression::None),
+        "lz4" => (Keys::Each, Compression::Lz4),
+        _ => return Err(io::Error::other(format!("no such load: {load}"))),
+    };
+    Ok(Workload {
+        bytes: parse::<u64>(mib)? << 20,
+        key_count: parse(keys)?,
+        keys: chosen,
+        codec,
+    })
+}
+
+fn print_cleaned(found: &cleaning::Cleaned, name: &str) {
+    let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+    eprintln!(
+        "{name}: thread {}, what is left has checksum {:08x}",
+        found.thread_name, found.checksum_after
+    );
+    println!("{name}_thread_cpu_s {:.2}", found.thread_cpu_seconds);
+    println!("{name}_process_cpu_s {:.2}", found.process_cpu_seconds);
+    println!("{name}_wall_s {:.2}", found.took.as_secs_f64());
+    println!("{name}_mib_before {:.2}", mib(found.bytes_before));
+    println!("{name}_mib_after {:.2}", mib(found.bytes_after));
+    println!("{name}_checksum {}", found.checksum_after);
+}
+
+fn print_turn(turn: &beside_cleaning::Turn) {
+    let name = if turn.beside_cleaning { "beside" } else { "alone" };
+    let ms = |part| turn.latencies.percentile(part).as_secs_f64() * 1e3;
+    let (thread, cpu) = &turn.cleaner;
+    eprintln!(
+        "{name}: {} requests, thread {thread} {cpu:.2}",
+        turn.latencies.count()
+    );
+    println!("{name}_p50_ms {:.3}", ms(0.5));
+    println!("{name}_p99_ms {:.3}", ms(0.99));
+    println!("{name}_p999_ms {:.3}", ms(0.999));
+    println!("{name}_max_ms {:.3}", ms(1.0));
+    println!("{name}_cleaner_cpu {cpu:.2}");
 }
 
 fn print_rate(name: &str, rate: &load::Rate) {

@@ -1,0 +1,81 @@
+//! Latency of produce at a fixed rate: requests leave when they are due, whether or not earlier ones were answered, and
+//! each latency counts from when its request was due, so that a stall counts for all who met it.
+
+use std::io;
+use std::net::SocketAddr;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::client::{Client, Request, produce_error};
+use crate::record_bytes::Batch;
+
+/// Partitions of the topic that the load goes to, and connections, one each.
+pub const PARTITIONS: i32 = 4;
+const VALUE_BYTES: usize = 1000;
+
+/// Latencies of one run, in order of size.
+#[derive(Clone, Debug, Default)]
+pub struct Latencies(Vec<Duration>);
+
+impl Latencies {
+    /// The latency that a part of the requests (0 to 1) did not exceed; zero if there were none.
+    pub fn percentile(&self, part: f64) -> Duration {
+        let last = self.0.len().saturating_sub(1);
+        let at = (part * last as f64).round() as usize;
+        self.0.get(at.min(last)).copied().unwrap_or_default()
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+}
+
+/// Produces one record of 1 KiB `rate` times a second, acks=all, over as many connections as `topic` has partitions.
+///
+/// # Errors
+/// The connections', and a refused record.
+pub fn produce(address: SocketAddr, topic: &str, rate: u32, lasting: Duration) -> io::Result<Latencies> {
+    let value = "x".repeat(VALUE_BYTES);
+    let batch = bytes::Bytes::from(Batch::of(&[value.as_str()]).bytes());
+    let interval = Duration::from_secs(1) * PARTITIONS as u32 / rate;
+    let count = (lasting.as_secs_f64() / interval.as_secs_f64()) as u32;
+    let begin = Instant::now() + Duration::from_millis(100);
+    let mut all = Vec::new();
+    thread::scope(|scope| {
+        let mut connections = Vec::new();
+        for partition in 0..PARTITIONS {
+            // Evenly between the requests of the others.
+            let begin = begin + interval * partition as u32 / PARTITIONS as u32;
+            let due = move |number: u32| begin + interval * number;
+            let mut sender = Client::connect(address)?;
+            let mut receiver = sender.another_end()?;
+            let mut request = Request::produce(topic, partition, -1, batch.clone());
+            let sending = scope.spawn(move || {
+                (0..count).try_for_each(|number| {
+                    thread::sleep(due(number).saturating_duration_since(Instant::now()));
+                    sender.send(&mut request, 1)
+                })
+            });
+            let receiving = scope.spawn(move || {
+                let latency = |number| {
+                    let error = produce_error(receiver.receive()?);
+                    if error != Some(0) {
+                        return Err(io::Error::other(format!("produce: error {error:?}")));
+                    }
+                    Ok(due(number).elapsed())
+                };
+                (0..count).map(latency).collect::<io::Result<Vec<_>>>()
+            });
+            connections.push((sending, receiving));
+        }
+        let panicked = |_| io::Error::other("a thread panicked");
+        for (sending, receiving) in connections {
+            sending.join().map_err(panicked)??;
+            all.extend(receiving.join().map_err(panicked)??);
+        }
+        io::Result::Ok(())
+    })?;
+    all.sort_unstable();
+    Ok(Latencies(all))
+}
