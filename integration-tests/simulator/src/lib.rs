@@ -7,11 +7,15 @@
 
 pub mod check;
 pub mod client;
+pub mod driver;
 pub mod entropy;
 pub mod history;
+pub mod life;
 pub mod marked_record;
 pub mod net;
+pub mod plan;
 pub mod rng;
+pub mod shrink;
 pub mod time;
 pub mod trace;
 pub mod workload;
