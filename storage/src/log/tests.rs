@@ -11,6 +11,8 @@ use super::testing::{TestBatch, batch};
 use super::*;
 use crate::disk::{Disk, OpenMode, SimDisk, SimFault};
 
+mod flushing;
+
 struct Fixture {
     sim: SimDisk,
     config: LogConfig,
@@ -761,44 +763,4 @@ fn a_preallocated_segment_has_its_full_size_until_it_is_rolled_or_closed() {
     let log = fixture.reopen_after(None);
     log.truncate_fully_and_start_at(9).unwrap();
     assert_eq!(lengths(), [700]);
-}
-
-#[test]
-fn fewer_records_than_flush_messages_are_ever_acknowledged_and_not_flushed() {
-    let mut fixture = fixture();
-    fixture.config.flush_messages = 3;
-    fixture.config.segment_bytes = 1 << 20;
-    let log = fixture.open();
-    let mut sequence = -1;
-    let mut next = || {
-        sequence += 1;
-        let info = append(&log, &batch().producer(7, 0, sequence)).unwrap();
-        (info.flush_required, info.flushed_before_ack)
-    };
-    assert_eq!((next(), next()), ((false, -1), (false, 0)));
-    assert_eq!(next(), (true, 3), "the third waits for itself");
-    assert_eq!(next(), (false, 2), "the fourth for as much as keeps the bound");
-    let repeated = append(&log, &batch().producer(7, 0, 1)).unwrap();
-    assert!(repeated.is_duplicate);
-    assert_eq!((repeated.flush_required, repeated.flushed_before_ack), (true, 2));
-    log.flush_all().unwrap();
-    assert_eq!((next(), next()), ((false, 3), (false, 4)));
-    assert_eq!(next(), (true, 7), "counted from the flush");
-    log.flush_all().unwrap();
-    log.update_config(Arc::new(LogConfig {
-        flush_messages: 1,
-        ..fixture.config.clone()
-    }));
-    assert_eq!((next(), next()), ((true, 8), (true, 9)));
-    log.update_config(Arc::default());
-    assert!(next().1 <= 0, "nothing waits by default");
-}
-
-#[test]
-fn a_sealed_segment_asks_for_its_flush() {
-    let fixture = fixture();
-    let log = fixture.open();
-    let batch = batch().value_bytes(500);
-    assert!(!append(&log, &batch).unwrap().flush_required);
-    assert!(append(&log, &batch).unwrap().flush_required);
 }
