@@ -9,10 +9,10 @@ use super::error::{CleanError, DECOMPRESSED_LIMIT, damaged};
 use super::offset_map::{MapSecret, OffsetMap};
 use super::range::CleanRange;
 use super::rewrite::{Rewriter, Rules};
-use super::transactions::{AbortedFinder, AbortedTransaction, OngoingTransactions, TransactionPart};
+use super::transactions::OngoingTransactions;
 use crate::log::scan::{Scan, Step};
 use crate::log::segment::Segment;
-use crate::log::{DeletedFiles, LogConfig, PartitionLog};
+use crate::log::{AbortedFinder, AbortedTransaction, DeletedFiles, LogConfig, PartitionLog, TransactionPart};
 
 /// Settings of the cleaner.
 #[derive(Clone, Copy, Debug)]
@@ -100,7 +100,7 @@ pub fn clean(
 pub(super) struct Walk<'a> {
     log: &'a PartitionLog,
     pace: &'a mut dyn Pace,
-    /// Aborted transactions of the whole log, once a transaction was met.
+    /// Aborted transactions of the whole log by first offset, once a transaction was met.
     aborted: Option<Vec<AbortedTransaction>>,
     io_buffer_bytes: usize,
 }
@@ -150,11 +150,13 @@ impl<'a> Walk<'a> {
         let mut finder = AbortedFinder::default();
         for segment in self.log.segments().iter() {
             self.for_each_batch(segment, 0, |_, batch| {
-                finder.note(batch, TransactionPart::of(batch));
+                finder.note(batch);
                 Ok(true)
             })?;
         }
-        Ok(finder.finish())
+        let mut aborted = finder.finish();
+        aborted.sort_by_key(|transaction| transaction.first_offset);
+        Ok(aborted)
     }
 
     /// Calls `each` with every batch from `position` on, checksums looked at, until it says `false`. Whether it never did.

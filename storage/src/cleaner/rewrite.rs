@@ -9,9 +9,8 @@ use protocol_compat::record_batch::record::RecordView;
 
 use super::error::{CleanError, DECOMPRESSED_LIMIT, damaged};
 use super::offset_map::OffsetMap;
-use super::transactions::TransactionPart;
 use crate::log::segment::Segment;
-use crate::log::{FileCache, LogConfig, PartitionLog, ProducerEntry};
+use crate::log::{FileCache, LogConfig, PartitionLog, ProducerEntry, TransactionPart};
 
 /// By which a cleaning judges records.
 pub(super) struct Rules<'a> {

@@ -8,6 +8,7 @@
 //! Knows nothing of leaders and replicas: the high watermark is told to it, and when to flush, delete or checkpoint is
 //! decided by its owner.
 
+mod aborted_finder;
 #[cfg(test)]
 mod adoption_tests;
 mod append;
@@ -52,9 +53,9 @@ use arc_swap::ArcSwap;
 use parking_lot::{Mutex, RwLock};
 use protocol_compat::{TopicId, TopicPartition};
 
+pub(crate) use aborted_finder::{AbortedFinder, TransactionPart};
 pub use append::AppendInfo;
 pub use batch_validator::AppendOrigin;
-pub(crate) use batch_validator::transaction_marker;
 pub use config::LogConfig;
 pub use error::{AppendError, LogError, ReadError, RecordProblem};
 pub use extent::{Extent, RetentionDue};

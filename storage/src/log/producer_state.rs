@@ -222,6 +222,13 @@ impl ProducerState {
             .retain(|_, transaction| transaction.last_offset >= high_watermark);
     }
 
+    /// First offset and producer of each open transaction.
+    pub fn open_transactions(&self) -> impl Iterator<Item = (i64, i64)> {
+        self.open_transactions
+            .iter()
+            .map(|(first, producer)| (*first, *producer))
+    }
+
     /// First offset of the oldest open transaction.
     pub fn first_open_offset(&self) -> Option<i64> {
         self.open_transactions.keys().next().copied()

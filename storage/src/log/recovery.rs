@@ -16,6 +16,7 @@ use arc_swap::ArcSwap;
 use parking_lot::{Mutex, RwLock};
 use protocol_compat::record_batch::batch::{BATCH_HEADER_BYTES, RecordBatch, last_offset_of};
 
+use super::aborted_finder::AbortedFinder;
 use super::append::{Reservations, ReservedSegment};
 use super::batch_validator::transaction_marker;
 use super::error::LogError;
@@ -23,11 +24,10 @@ use super::flush::FlushAge;
 use super::index_file::{IndexFile, offset_entry, read_offset_entry, read_time_entry, time_entry};
 use super::leader_epoch_cache::{self, LeaderEpochCache};
 use super::leftovers::{self, Segments};
-use super::producer_state::{CompletedTransaction, ProducerState};
+use super::producer_state::ProducerState;
 use super::scan::{Scan, Step};
 use super::segment::{NO_TIMESTAMP, Segment, file_name};
 use super::tail::valid_batch_follows;
-use super::transaction_index::AbortedTransaction;
 use super::writer::Writer;
 use super::{OpenParams, PartitionLog, partition_metadata, producer_snapshot};
 
@@ -133,24 +133,14 @@ impl PartitionLog {
 impl PartitionLog {
     /// Finds the transactions that the segment's markers abort: from the producers before it and its batches.
     fn rebuild_transaction_index(&self, segment: &Segment) -> Result<(), LogError> {
-        let mut state = self.rebuild_producers(segment.base_offset)?;
-        let mut aborted = Vec::new();
+        let producers = self.rebuild_producers(segment.base_offset)?;
+        let mut finder = AbortedFinder::amid(producers.open_transactions());
         let file = segment.log.get(&self.files)?;
         let mut scan = Scan::new(&file, 0, segment.size_bytes());
         while let Step::Batch(_, batch) = scan.next(false)? {
-            let Some(ended) = replay_producer(&mut state, &batch).filter(|ended| ended.is_aborted) else {
-                continue;
-            };
-            aborted.push(AbortedTransaction {
-                producer_id: ended.producer_id,
-                first_offset: ended.first_offset,
-                last_offset: ended.last_offset,
-                last_stable_offset: state
-                    .first_open_offset()
-                    .unwrap_or_else(|| ended.last_offset.saturating_add(1)),
-            });
+            finder.note(&batch);
         }
-        Ok(segment.transaction_index.replace(&self.files, aborted)?)
+        Ok(segment.transaction_index.replace(&self.files, finder.finish())?)
     }
 }
 
@@ -162,22 +152,20 @@ fn segment_end(segments: &[Arc<Segment>], segment: &Segment) -> i64 {
         .unwrap_or(i64::MAX)
 }
 
-/// The transaction that the batch ended, if it is a marker.
-fn replay_producer(state: &mut ProducerState, batch: &RecordBatch<'_>) -> Option<CompletedTransaction> {
+fn replay_producer(state: &mut ProducerState, batch: &RecordBatch<'_>) {
     if batch.producer_id() < 0 {
-        return None;
+        return;
     }
     match transaction_marker(batch) {
-        Some(marker) => state.append_marker(
-            batch,
-            batch.base_offset(),
-            marker.coordinator_epoch,
-            marker.is_aborted,
-        ),
-        None => {
-            state.append(batch, batch.base_offset(), None);
-            None
+        Some(marker) => {
+            state.append_marker(
+                batch,
+                batch.base_offset(),
+                marker.coordinator_epoch,
+                marker.is_aborted,
+            );
         }
+        None => state.append(batch, batch.base_offset(), None),
     }
 }
 
