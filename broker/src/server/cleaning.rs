@@ -17,6 +17,9 @@ use crate::blocking;
 use crate::clock::Clock;
 use crate::replica_manager::ReplicaManager;
 
+/// A cleaner that found nothing to do never looks again sooner, so that `log.cleaner.backoff.ms=0` keeps no core busy.
+const LEAST_BACKOFF: Duration = Duration::from_millis(10);
+
 /// Keys of the cleaner, as they are in force.
 #[derive(Clone, Copy, Debug)]
 struct CleanerKeys {
@@ -49,7 +52,7 @@ impl CleanerKeys {
             load_factor: real("log.cleaner.io.buffer.load.factor"),
             io_buffer_bytes: usize::try_from(whole("log.cleaner.io.buffer.size")).unwrap_or(usize::MAX),
             max_bytes_per_second: real("log.cleaner.io.max.bytes.per.second"),
-            backoff: Duration::from_millis(whole("log.cleaner.backoff.ms")),
+            backoff: backoff(whole("log.cleaner.backoff.ms")),
         }
     }
 
@@ -64,6 +67,10 @@ impl CleanerKeys {
             secret,
         }
     }
+}
+
+fn backoff(ms: u64) -> Duration {
+    Duration::from_millis(ms).max(LEAST_BACKOFF)
 }
 
 /// Starts the cleaners. They end with `stopping`.
@@ -155,5 +162,16 @@ impl Pace for Throttle {
                 _ = stopping.changed() => false,
             }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cleaner_without_a_backoff_does_not_spin() {
+        assert_eq!(backoff(0), LEAST_BACKOFF);
+        assert_eq!(backoff(15_000), Duration::from_secs(15));
     }
 }
