@@ -5,7 +5,8 @@ Usage: crash.py --node BINARY [--rounds N] [--seed S] [--dir DIR] [--port P] [--
 Each round lets the clients work for a random while (some until the group has committed), sends SIGKILL, and starts the node again on the same directory.
 Checked: every acknowledged record stands in the log once, at the offset that was acknowledged, in the order in which its
 producer sent it; what the group read is what the log holds, without a gap; a committed offset that was acknowledged is
-never lower afterwards. The seed decides the moments of the kills; the rest is up to the machine.
+never lower afterwards. The seed decides the moments of the kills; the rest is up to the machine. Every 100 rounds everything is
+checked and another topic and group begin.
 """
 import argparse
 import atexit
@@ -31,6 +32,9 @@ PRODUCERS = 2
 # Every so many rounds the kill waits until the group has committed: members need longer to join than most lives last.
 COMMIT_EVERY = 4
 COMMIT_WAIT_SECONDS = 30
+# So many rounds share a topic, and so many records go out in a second: checking all of them must stay quick.
+ROUNDS_PER_TOPIC = 100
+RECORDS_PER_SECOND = 5_000
 
 
 class Node:
@@ -78,9 +82,9 @@ class Node:
 class Sender(threading.Thread):
     """One idempotent producer: numbers its records per partition and remembers each acknowledgement."""
 
-    def __init__(self, address, name, stop):
+    def __init__(self, address, name, stop, topic=TOPIC):
         super().__init__(daemon=True)
-        self.name, self.stop_asked = name, stop
+        self.name, self.stop_asked, self.topic = name, stop, topic
         self.sent = [0] * PARTITIONS
         self.acknowledged = {}  # (partition, number) -> offset
         self.errors = []
@@ -100,16 +104,21 @@ class Sender(threading.Thread):
         self.acknowledged[key] = message.offset()
 
     def run(self):
-        partition = 0
+        partition, began, count = 0, time.monotonic(), 0
         while not self.stop_asked.is_set():
+            ahead = count / RECORDS_PER_SECOND - (time.monotonic() - began)
+            if ahead > 0:
+                self.producer.poll(ahead)
+                continue
             partition = (partition + 1) % PARTITIONS
             value = json.dumps([self.name, partition, self.sent[partition]])
             try:
-                self.producer.produce(TOPIC, value=value, partition=partition, on_delivery=self.delivered)
+                self.producer.produce(self.topic, value=value, partition=partition, on_delivery=self.delivered)
                 self.sent[partition] += 1
+                count += 1
             except BufferError:
                 self.producer.poll(0.05)
-            self.producer.poll(0.0005)
+            self.producer.poll(0)
         left = self.producer.flush(60)
         if left:
             self.errors.append(f"{left} records were never acknowledged")
@@ -118,18 +127,18 @@ class Sender(threading.Thread):
 class Reader(threading.Thread):
     """One member of the group: remembers what it read and the highest commit that was acknowledged."""
 
-    def __init__(self, address, floor, lock, stop):
+    def __init__(self, address, floor, lock, stop, topic=TOPIC, group=GROUP):
         super().__init__(daemon=True)
-        self.stop_asked, self.floor, self.lock = stop, floor, lock
+        self.stop_asked, self.floor, self.lock, self.topic = stop, floor, lock, topic
         self.read = []
         self.errors = []
-        self.consumer = Consumer({"bootstrap.servers": address, "group.id": GROUP, "auto.offset.reset": "earliest",
+        self.consumer = Consumer({"bootstrap.servers": address, "group.id": group, "auto.offset.reset": "earliest",
                                   "enable.auto.commit": False, "session.timeout.ms": 6000, "log_level": 0,
                                   "reconnect.backoff.ms": 5, "reconnect.backoff.max.ms": 50,
                                   "heartbeat.interval.ms": 300, "fetch.wait.max.ms": 50})
 
     def run(self):
-        self.consumer.subscribe([TOPIC])
+        self.consumer.subscribe([self.topic])
         while not self.stop_asked.is_set():
             messages = self.consumer.consume(500, 0.1)
             good = [m for m in messages if m.error() is None]
@@ -143,7 +152,7 @@ class Reader(threading.Thread):
         for message in messages:
             ends[message.partition()] = message.offset() + 1
         try:
-            answers = self.consumer.commit(offsets=[TopicPartition(TOPIC, p, o) for p, o in ends.items()],
+            answers = self.consumer.commit(offsets=[TopicPartition(self.topic, p, o) for p, o in ends.items()],
                                            asynchronous=False)
         except KafkaException as error:
             # A commit that was cut off or came from a former generation promises nothing.
@@ -156,22 +165,22 @@ class Reader(threading.Thread):
                     self.floor[answer.partition] = max(self.floor[answer.partition], answer.offset)
 
 
-def committed_offsets(address):
+def committed_offsets(address, topic=TOPIC, group=GROUP):
     """The group's committed offsets, asked of the node by a client that is not a member."""
-    client = Consumer({"bootstrap.servers": address, "group.id": GROUP, "log_level": 0,
+    client = Consumer({"bootstrap.servers": address, "group.id": group, "log_level": 0,
                        "reconnect.backoff.ms": 5, "reconnect.backoff.max.ms": 50})
     try:
         return {p.partition: p.offset
-                for p in client.committed([TopicPartition(TOPIC, p) for p in range(PARTITIONS)], timeout=30)}
+                for p in client.committed([TopicPartition(topic, p) for p in range(PARTITIONS)], timeout=30)}
     finally:
         client.close()
 
 
-def whole_log(address):
+def whole_log(address, topic=TOPIC):
     """Every record of the topic from the start to the end: partition -> [(offset, value)]."""
     client = Consumer({"bootstrap.servers": address, "group.id": GROUP + "-audit", "enable.auto.commit": False,
                        "enable.partition.eof": True, "log_level": 0})
-    client.assign([TopicPartition(TOPIC, p, 0) for p in range(PARTITIONS)])
+    client.assign([TopicPartition(topic, p, 0) for p in range(PARTITIONS)])
     log, ended = defaultdict(list), set()
     while len(ended) < PARTITIONS:
         for message in client.consume(2000, 5):
@@ -236,6 +245,63 @@ def violations(log, senders, readers, floor, last_committed):
     return found
 
 
+class Figures:
+    """What all topics together came to."""
+
+    def __init__(self):
+        self.acknowledged = self.in_log = self.read = self.commits = 0
+        self.starts, self.found = [], []
+
+    def line(self, rounds):
+        return (f"{rounds} kills, {self.acknowledged} records acknowledged, {self.in_log} in the log, "
+                f"{self.read} read by the group, {self.commits} kills behind a commit")
+
+
+def kill_under_load(node, chance, rounds, name, figures):
+    """Kills the node in each of these rounds while clients use a topic and a group of this name, then checks both."""
+    address, found = f"127.0.0.1:{node.port}", figures.found
+    # The client must outlive its answer.
+    admin = AdminClient({"bootstrap.servers": address, "log_level": 0})
+    admin.create_topics([NewTopic(name, PARTITIONS, 1)])[name].result(20)
+    stop_sending, stop_reading, lock = threading.Event(), threading.Event(), threading.Lock()
+    floor = defaultdict(int)
+    senders = [Sender(address, f"producer-{i}", stop_sending, name) for i in range(PRODUCERS)]
+    readers = [Reader(address, floor, lock, stop_reading, name, name) for _ in range(2)]
+    for client in senders + readers:
+        client.start()
+    for number in rounds:
+        if number % COMMIT_EVERY == 0:
+            if wait_for_commit(floor, lock):
+                figures.commits += 1
+            else:
+                found.append(f"round {number}: the group committed nothing in {COMMIT_WAIT_SECONDS} s")
+        time.sleep(chance.uniform(0.05, 0.8))
+        node.kill()
+        with lock:
+            promised = dict(floor)
+        figures.starts.append(node.start())
+        if number % 10 == 0:
+            now = committed_offsets(address, name, name)
+            found += [f"round {number}: partition {p} committed {now[p]} after {promised[p]}"
+                      for p in promised if now[p] < promised[p]]
+    stop_sending.set()
+    for sender in senders:
+        sender.join(90)
+    log = whole_log(address, name)
+    ends = {p: len(log[p]) for p in range(PARTITIONS)}
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and any(floor[p] < ends[p] for p in ends):
+        time.sleep(0.1)
+    stop_reading.set()
+    for reader in readers:
+        reader.join(30)
+    found += violations(log, senders, readers, floor, committed_offsets(address, name, name))
+    found += [f"partition {p}: the group came to {floor[p]} of {ends[p]}" for p in ends if floor[p] < ends[p]]
+    figures.acknowledged += sum(len(sender.acknowledged) for sender in senders)
+    figures.in_log += sum(ends.values())
+    figures.read += sum(len(reader.read) for reader in readers)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--node", required=True)
@@ -247,64 +313,29 @@ def main():
     options = parser.parse_args()
     directory = options.dir or tempfile.mkdtemp(prefix="cauce-crash-")
     os.makedirs(directory, exist_ok=True)
-    address = f"127.0.0.1:{options.port}"
     chance = random.Random(options.seed)
     node = Node(options.node, directory, options.port, options.override)
     node.start()
     atexit.register(node.end)
-    # The client must outlive its answer.
-    admin = AdminClient({"bootstrap.servers": address})
-    admin.create_topics([NewTopic(TOPIC, PARTITIONS, 1)])[TOPIC].result(20)
-
-    stop_sending, stop_reading, lock = threading.Event(), threading.Event(), threading.Lock()
-    floor = defaultdict(int)
-    senders = [Sender(address, f"producer-{i}", stop_sending) for i in range(PRODUCERS)]
-    readers = [Reader(address, floor, lock, stop_reading) for _ in range(2)]
-    for client in senders + readers:
-        client.start()
-
-    backwards, starts, commits = [], [], 0
-    for number in range(1, options.rounds + 1):
-        if number % COMMIT_EVERY == 0:
-            if wait_for_commit(floor, lock):
-                commits += 1
-            else:
-                backwards.append(f"round {number}: the group committed nothing in {COMMIT_WAIT_SECONDS} s")
-        time.sleep(chance.uniform(0.05, 0.8))
-        node.kill()
-        with lock:
-            promised = dict(floor)
-        starts.append(node.start())
-        if number % 10 == 0:
-            now = committed_offsets(address)
-            backwards += [f"round {number}: partition {p} committed {now[p]} after {promised[p]}"
-                          for p in promised if now[p] < promised[p]]
-            acknowledged = sum(len(sender.acknowledged) for sender in senders)
-            print(f"round {number}: {acknowledged} acknowledged, {sum(len(r.read) for r in readers)} read, "
-                  f"{commits} kills behind a commit, {len(backwards)} violations", flush=True)
-
-    stop_sending.set()
-    for sender in senders:
-        sender.join(90)
-    log = whole_log(address)
-    ends = {p: len(log[p]) for p in range(PARTITIONS)}
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and any(floor[p] < ends[p] for p in ends):
-        time.sleep(0.1)
-    stop_reading.set()
-    for reader in readers:
-        reader.join(30)
-    found = backwards + violations(log, senders, readers, floor, committed_offsets(address))
-    found += [f"partition {p}: the group came to {floor[p]} of {ends[p]}" for p in ends if floor[p] < ends[p]]
+    figures, old = Figures(), None
+    for first in range(1, options.rounds + 1, ROUNDS_PER_TOPIC):
+        last = min(first + ROUNDS_PER_TOPIC - 1, options.rounds)
+        name = f"{TOPIC}-{first}"
+        if old:
+            admin = AdminClient({"bootstrap.servers": f"127.0.0.1:{options.port}", "log_level": 0})
+            admin.delete_topics([old])[old].result(20)
+        kill_under_load(node, chance, range(first, last + 1), name, figures)
+        print(f"{figures.line(last)}, {len(figures.found)} violations", flush=True)
+        old = name
     node.stop()
 
-    for sentence in found[:50]:
+    for sentence in figures.found[:50]:
         print("VIOLATION", sentence)
-    starts.sort()
-    print(f"kill: {options.rounds} kills, seed {options.seed}: {sum(len(s.acknowledged) for s in senders)} records acknowledged, "
-          f"{sum(ends.values())} in the log, {sum(len(r.read) for r in readers)} read by the group, "
-          f"{commits} kills behind a commit, start to listening median {starts[len(starts) // 2] * 1000:.0f} ms, {len(found)} violations")
-    sys.exit(1 if found else 0)
+    figures.starts.sort()
+    median_ms = figures.starts[len(figures.starts) // 2] * 1000
+    print(f"kill: {figures.line(options.rounds)}, seed {options.seed}, start to listening median {median_ms:.0f} ms, "
+          f"{len(figures.found)} violations")
+    sys.exit(1 if figures.found else 0)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from faults.history import FAST_RECONNECT, Sender, conclude, read_back
 from faults.node import FaultNode
 
-TOPIC, GROUP, COMMITTED = "flip", "flip-group", 123
+TOPIC, CUT, GROUP, COMMITTED = "flip", "cut", "flip-group", 123
 PARTITIONS = range(2)
 # kind -> (files below the data directory, whether everything must be served all the same)
 KINDS = {
@@ -48,6 +48,7 @@ class Truth:
         node.start()
         admin = AdminClient({"bootstrap.servers": node.address, **FAST_RECONNECT})
         admin.create_topics([NewTopic(TOPIC, len(PARTITIONS), 1, config={"segment.bytes": "1048576"})])[TOPIC].result(20)
+        self.raise_a_log_start(admin, node)
         sender = Sender(node.address, "flip", TOPIC, PARTITIONS)
         sender.start()
         while len(sender.acknowledged) < 12_000:
@@ -65,9 +66,21 @@ class Truth:
         self.cluster = cluster_of(node)
         node.stop()
 
+    def raise_a_log_start(self, admin, node):
+        """A log that does not begin at 0, so that there is a checkpoint of such starts."""
+        admin.create_topics([NewTopic(CUT, 1, 1)])[CUT].result(20)
+        sender = Sender(node.address, "cut", CUT, [0])
+        sender.start()
+        while not sender.acknowledged:
+            time.sleep(0.01)
+        sender.finish()
+        partition = TopicPartition(CUT, 0, 1)
+        admin.delete_records([partition])[partition].result(20)
+
     def node_on(self, directory):
         os.makedirs(directory, exist_ok=True)
-        return FaultNode(self.options.node, directory, self.options.port)
+        # Small enough that there is a snapshot.
+        return FaultNode(self.options.node, directory, self.options.port, ["metadata.log.max.record.bytes.between.snapshots=1000"])
 
     def copy(self, name):
         directory = os.path.join(self.directory, name)
