@@ -16,7 +16,7 @@ use metadata::quorum::{QuorumStorage, RaftLog, WriterMode};
 use protocol_compat::record_batch::batch::RecordBatch;
 use protocol_compat::{TopicId, TopicPartition};
 use storage::disk::{DirLock, Disk, OpenMode};
-use storage::log::{Crash, FileCache, LogConfig, OpenParams, PartitionLog};
+use storage::log::{AppendError, Crash, FileCache, LogConfig, LogError, OpenParams, PartitionLog};
 
 use crate::clock::Clock;
 use crate::quorum_files::{DiskSnapshotFiles, DiskStateFile};
@@ -114,7 +114,7 @@ impl PartitionRaftLog {
         if self.log.flushed_offset() >= self.log.log_end_offset() {
             return Ok(());
         }
-        self.log.flush_all().map_err(io::Error::other)?;
+        self.log.flush_all().map_err(of_log)?;
         Ok(())
     }
 
@@ -153,6 +153,21 @@ fn offset(index: u64) -> i64 {
     i64::try_from(index).unwrap_or(i64::MAX)
 }
 
+/// Keeps want of room apart from what is final.
+fn of_log(error: LogError) -> io::Error {
+    match error {
+        LogError::Io(error) => error,
+        error => io::Error::other(error),
+    }
+}
+
+fn of_append(error: AppendError) -> io::Error {
+    match error {
+        AppendError::NoSpace => io::Error::new(io::ErrorKind::StorageFull, error),
+        error => io::Error::other(error),
+    }
+}
+
 impl RaftLog for PartitionRaftLog {
     fn start(&self) -> u64 {
         index(self.log.log_start_offset())
@@ -172,7 +187,7 @@ impl RaftLog for PartitionRaftLog {
             let batch = batches.split_to(size);
             self.log
                 .append_as_follower(batch, self.clock.wall_ms())
-                .map_err(io::Error::other)?;
+                .map_err(of_append)?;
         }
         Ok(())
     }
@@ -192,7 +207,7 @@ impl RaftLog for PartitionRaftLog {
         if end >= self.end() {
             return Ok(());
         }
-        self.log.truncate_to(offset(end)).map_err(io::Error::other)?;
+        self.log.truncate_to(offset(end)).map_err(of_log)?;
         self.sync_truncation()
     }
 
@@ -202,19 +217,17 @@ impl RaftLog for PartitionRaftLog {
             return self
                 .log
                 .truncate_fully_and_start_at(offset(start))
-                .map_err(io::Error::other);
+                .map_err(of_log);
         }
         // What is purged is committed and in a snapshot.
         self.log.update_high_watermark(offset(start));
-        self.log
-            .delete_records_before(offset(start))
-            .map_err(io::Error::other)?;
+        self.log.delete_records_before(offset(start)).map_err(of_log)?;
         if self.log.size_bytes() >= ROLL_AT_PURGE_BYTES {
             // A segment that another follows is whole: recovery takes anything else for damage.
             self.flush_all()?;
-            self.log.roll(now_ms).map_err(io::Error::other)?;
+            self.log.roll(now_ms).map_err(of_log)?;
         }
-        let deleted = self.log.delete_old_segments(now_ms).map_err(io::Error::other)?;
+        let deleted = self.log.delete_old_segments(now_ms).map_err(of_log)?;
         deleted
             .paths
             .iter()

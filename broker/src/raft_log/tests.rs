@@ -423,6 +423,51 @@ async fn a_vote_whose_log_was_taken_away_refuses_to_start() {
     assert!(error.contains("neither log nor snapshot"), "{error}");
 }
 
+async fn propose_six(quorum: Quorum) {
+    for number in 0..6 {
+        quorum.propose(1, vec![record(number)]).await.unwrap();
+        if number == 3 {
+            quorum.take_snapshot().await.unwrap();
+        }
+    }
+    quorum.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_disk_that_fills_up_at_any_call_lets_changes_wait_until_there_is_room() {
+    let started = async || {
+        let (sim, disk) = formatted(11);
+        let (quorum, recorder) = start(&disk, Path::new(DATA), config()).await.unwrap();
+        (sim, disk, quorum, recorder)
+    };
+    let (whole, _, quorum, _) = started().await;
+    let before = whole.calls();
+    propose_six(quorum).await;
+    let calls = whole.calls() - before;
+    // All at the same time, for each waits.
+    let mut lives = tokio::task::JoinSet::new();
+    for call in 1..=calls {
+        let (sim, disk, quorum, recorder) = started().await;
+        sim.fail_at(sim.calls() + call, SimFault::Full);
+        lives.spawn(async move {
+            let life = tokio::spawn(propose_six(quorum));
+            while !sim.has_refused() && !life.is_finished() {
+                tokio::task::yield_now().await;
+            }
+            sim.set_capacity_bytes(u64::MAX);
+            life.await.unwrap();
+            assert_eq!(recorder.records(), records(6), "full at {call}");
+            sim.restart_process();
+            let (quorum, recorder) = start(&disk, Path::new(DATA), config()).await.unwrap();
+            assert_eq!(recorder.records(), records(6), "full at {call}");
+            quorum.shutdown().await.unwrap();
+        });
+    }
+    while let Some(life) = lives.join_next().await {
+        life.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn a_damaged_vote_file_refuses_to_start() {
     let (sim, disk) = formatted(9);

@@ -13,6 +13,7 @@ use openraft::testing::log::{StoreBuilder, Suite};
 use tokio::sync::Notify;
 
 use super::log_store::{Home, LogStore};
+use super::log_writer::Stopping;
 use super::seams::{ApplySink, ImageView, QuorumStorage};
 use super::state_machine::{SnapshotHome, SnapshotTrigger, StateMachine};
 use super::types::TypeConfig;
@@ -41,8 +42,13 @@ where
         // The suite purges without a snapshot.
         let bound = Arc::new(AtomicU64::new(u64::MAX));
         let failed = |error: std::io::Error| StorageError::read(BoxedErrorSource::from_error(&error));
-        let home = SnapshotHome::open(storage.snapshots.clone(), "conformance".into(), bound.clone())
-            .map_err(failed)?;
+        let home = SnapshotHome::open(
+            storage.snapshots.clone(),
+            "conformance".into(),
+            bound.clone(),
+            Stopping::default(),
+        )
+        .map_err(failed)?;
         let log = LogStore::open(storage, Home::unknown(), bound).map_err(failed)?;
         let trigger = SnapshotTrigger {
             after_bytes: u64::MAX,

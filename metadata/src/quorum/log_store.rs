@@ -14,7 +14,7 @@ use openraft::storage::{IOFlushed, LogState, RaftLogStorage};
 use openraft::{LogIdOptionExt, OptionalSend, RaftLogReader};
 
 use super::entry_codec::{decode_entries, encode_entry};
-use super::log_writer::LogWriter;
+use super::log_writer::{LogWriter, Stopping};
 use super::seams::{QuorumStorage, StateFile};
 use super::state_codec::{decode_purged, decode_vote, encode_purged, encode_vote};
 use super::types::{Entry, LogId, TypeConfig, Vote};
@@ -47,6 +47,8 @@ pub(super) struct Home {
     pub(super) cluster_id: Arc<str>,
     /// Where the id was read, for a person who has to mend it.
     pub(super) source: String,
+    /// Set when the node stops.
+    pub(super) stopping: Stopping,
 }
 
 impl Home {
@@ -91,7 +93,7 @@ impl LogStore {
             let last = reader.entries(last, end)?.first().map(|entry| entry.log_id);
             reader.known().last = last;
         }
-        let writer = LogWriter::start(&reader.storage)?;
+        let writer = LogWriter::start(&reader.storage, home.stopping.clone())?;
         Ok(LogStore {
             reader,
             writer,

@@ -3,14 +3,18 @@
 //! Everything goes through one queue in the order in which it was asked for, so that a later write is never durable
 //! before an earlier one (rule O2). Appends that wait together are written one after the other, flushed once, and
 //! completed in order (rule O3). The first error is the last thing that the writer does: whatever follows gets the same
-//! error, and no flush is tried again (rules S1 and S2).
+//! error, and no flush is tried again (rules S1 and S2). Only want of room is no such error (rule S15): a write that met
+//! it waits until there is room, and with it whoever asked, who asks for nothing else meanwhile.
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use bytes::Bytes;
+use protocol_compat::record_batch::batch::RecordBatch;
 use tokio::sync::oneshot;
 
 use super::seams::{QuorumStorage, WriterMode};
@@ -24,7 +28,8 @@ pub(super) enum Job {
     Append {
         batches: Bytes,
         written: Reply,
-        flushed: Completion,
+        /// Taken when the batches are written.
+        flushed: Arc<Mutex<Option<Completion>>>,
     },
     SaveVote {
         record: Vec<u8>,
@@ -44,8 +49,31 @@ pub(super) enum Job {
 /// How many appends share a flush at most; bounds the wait of the first of them.
 const APPENDS_PER_FLUSH: usize = 256;
 
+/// How often a disk without room is tried again: nothing tells that it has some.
+pub(super) const ROOM_POLL: Duration = Duration::from_millis(250);
+
+/// Ends the wait for room: the node stops. Cloning it yields the same.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Stopping(Arc<AtomicBool>);
+
+impl Stopping {
+    pub(super) fn set(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_set(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
 /// The writer's front. Dropping it ends the thread after what was asked for.
-pub(super) enum LogWriter {
+pub(super) struct LogWriter {
+    worker: Front,
+    storage: QuorumStorage,
+    stopping: Stopping,
+}
+
+enum Front {
     Thread {
         jobs: Option<Sender<Job>>,
         thread: Option<JoinHandle<()>>,
@@ -56,39 +84,49 @@ pub(super) enum LogWriter {
 impl LogWriter {
     /// # Errors
     /// The thread cannot be started.
-    pub(super) fn start(storage: &QuorumStorage) -> io::Result<LogWriter> {
+    pub(super) fn start(storage: &QuorumStorage, stopping: Stopping) -> io::Result<LogWriter> {
         let worker = Worker {
             storage: storage.clone(),
             failed: None,
         };
-        match storage.writer {
-            WriterMode::Inline => Ok(LogWriter::Inline(Mutex::new(worker))),
+        let worker = match storage.writer {
+            WriterMode::Inline => Front::Inline(Mutex::new(worker)),
             WriterMode::Thread => {
                 let (jobs, queue) = channel();
                 let thread = std::thread::Builder::new()
                     .name("quorum-log".to_owned())
                     .spawn(move || worker.run(&queue))?;
-                Ok(LogWriter::Thread {
+                Front::Thread {
                     jobs: Some(jobs),
                     thread: Some(thread),
-                })
+                }
             }
-        }
+        };
+        Ok(LogWriter {
+            worker,
+            storage: storage.clone(),
+            stopping,
+        })
     }
 
     /// Appends batches: returns when they can be read, calls `flushed` when they are durable.
     pub(super) async fn append(&self, batches: Bytes, flushed: Completion) -> io::Result<()> {
+        let flushed = Arc::new(Mutex::new(Some(flushed)));
         self.ask(|written| Job::Append {
-            batches,
+            batches: missing(&batches, self.storage.log.end()),
             written,
-            flushed,
+            flushed: flushed.clone(),
         })
         .await
     }
 
     /// Returns when the vote is durable.
     pub(super) async fn save_vote(&self, record: Vec<u8>) -> io::Result<()> {
-        self.ask(|done| Job::SaveVote { record, done }).await
+        self.ask(|done| Job::SaveVote {
+            record: record.clone(),
+            done,
+        })
+        .await
     }
 
     /// Returns when the entries from `end` on are gone.
@@ -98,23 +136,40 @@ impl LogWriter {
 
     /// Makes the purge record durable, then lets go of the entries below `start` (rule O4).
     pub(super) async fn purge_to(&self, record: Vec<u8>, start: u64) -> io::Result<()> {
-        self.ask(|done| Job::Purge { record, start, done }).await
+        self.ask(|done| Job::Purge {
+            record: record.clone(),
+            start,
+            done,
+        })
+        .await
     }
 
-    async fn ask(&self, job: impl FnOnce(Reply) -> Job) -> io::Result<()> {
-        let (reply, answer) = oneshot::channel();
-        self.submit(job(reply))?;
-        answer.await.unwrap_or_else(|_| Err(writer_is_gone()))
+    /// Has a job done, again and again while the disk has no room for it.
+    async fn ask(&self, job: impl Fn(Reply) -> Job) -> io::Result<()> {
+        let mut is_told = false;
+        loop {
+            let (reply, answer) = oneshot::channel();
+            self.submit(job(reply))?;
+            match answer.await.unwrap_or_else(|_| Err(writer_is_gone())) {
+                Err(error) if is_no_space(&error) && !self.stopping.is_set() => {
+                    if !std::mem::replace(&mut is_told, true) {
+                        tracing::error!("metadata changes wait until there is room: {error}");
+                    }
+                    tokio::time::sleep(ROOM_POLL).await;
+                }
+                outcome => return outcome,
+            }
+        }
     }
 
     fn submit(&self, job: Job) -> io::Result<()> {
-        match self {
-            LogWriter::Inline(worker) => {
+        match &self.worker {
+            Front::Inline(worker) => {
                 let mut worker = worker.lock().unwrap_or_else(PoisonError::into_inner);
                 worker.work(vec![job]);
                 Ok(())
             }
-            LogWriter::Thread { jobs, .. } => match jobs {
+            Front::Thread { jobs, .. } => match jobs {
                 Some(jobs) => jobs.send(job).map_err(|_| writer_is_gone()),
                 None => Err(writer_is_gone()),
             },
@@ -122,9 +177,9 @@ impl LogWriter {
     }
 }
 
-impl Drop for LogWriter {
+impl Drop for Front {
     fn drop(&mut self) {
-        if let LogWriter::Thread { jobs, thread } = self {
+        if let Front::Thread { jobs, thread } = self {
             *jobs = None;
             // A panic of the thread has already been reported to everyone who waited for it.
             thread.take().map(JoinHandle::join);
@@ -134,6 +189,23 @@ impl Drop for LogWriter {
 
 fn writer_is_gone() -> io::Error {
     io::Error::other("the writer of the Raft log has stopped")
+}
+
+/// Whether there only was no room.
+pub(super) fn is_no_space(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::StorageFull
+}
+
+/// The batches that a log that ends at `end` does not have: some of them may have been written before the room ended.
+fn missing(batches: &Bytes, end: u64) -> Bytes {
+    let mut rest = batches.clone();
+    while let Ok((batch, _)) = RecordBatch::split_first(&rest)
+        && u64::try_from(batch.base_offset()).is_ok_and(|offset| offset < end)
+    {
+        let size = batch.size_bytes();
+        drop(rest.split_to(size));
+    }
+    rest
 }
 
 pub(super) struct Worker {
@@ -164,8 +236,11 @@ impl Worker {
                     flushed,
                 } => {
                     let outcome = self.attempt(|storage| storage.log.append(batches));
+                    let is_refused = outcome.as_ref().is_err_and(is_no_space);
                     reply(written, outcome);
-                    unflushed.push(flushed);
+                    if !is_refused {
+                        unflushed.extend(flushed.lock().unwrap_or_else(PoisonError::into_inner).take());
+                    }
                 }
                 Job::SaveVote { record, done } => {
                     let outcome = self.attempt(|storage| storage.vote.replace(&record));
@@ -206,7 +281,9 @@ impl Worker {
         }
         write(&self.storage).map_err(|error| {
             let answer = again(&error);
-            self.failed = Some(Arc::new(error));
+            if !is_no_space(&error) {
+                self.failed = Some(Arc::new(error));
+            }
             answer
         })
     }

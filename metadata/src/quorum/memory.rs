@@ -29,6 +29,9 @@ struct Disk {
     durable: Contents,
     writes: u64,
     power_cut_at: Option<u64>,
+    /// From this writing call on there is no room.
+    full_at: Option<u64>,
+    has_refused: bool,
     restarts: u64,
 }
 
@@ -69,6 +72,21 @@ impl MemoryDisk {
     /// Cuts the power at writing call `call` (counted from 0): that call and all later ones fail.
     pub fn cut_power_at(&self, call: u64) {
         self.lock().power_cut_at = Some(call);
+    }
+
+    /// Lets the disk be full from writing call `call` (counted from 0) on: what adds something fails.
+    pub fn fill_at(&self, call: u64) {
+        self.lock().full_at = Some(call);
+    }
+
+    /// Whether a call has met the full disk.
+    pub fn has_refused(&self) -> bool {
+        self.lock().has_refused
+    }
+
+    /// Lets the disk have room again.
+    pub fn make_room(&self) {
+        self.lock().full_at = None;
     }
 
     /// What a start after a power cut finds: what was flushed, and of the appends behind it the first `kept`.
@@ -125,6 +143,17 @@ impl MemoryDisk {
         }
         change(&mut disk)
     }
+
+    /// One writing call that needs room.
+    fn add(&self, change: impl FnOnce(&mut Disk) -> io::Result<()>) -> io::Result<()> {
+        self.write(|disk| {
+            if disk.full_at.is_some_and(|full| disk.writes > full) {
+                disk.has_refused = true;
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            change(disk)
+        })
+    }
 }
 
 impl RaftLog for MemoryDisk {
@@ -137,7 +166,7 @@ impl RaftLog for MemoryDisk {
     }
 
     fn append(&self, batches: Bytes) -> io::Result<()> {
-        self.write(|disk| {
+        self.add(|disk| {
             let mut rest = batches;
             while !rest.is_empty() {
                 let (size, offset) = {
@@ -212,7 +241,7 @@ impl SnapshotFiles for MemoryDisk {
 
     fn install(&self, name: SnapshotName, content: &[u8]) -> io::Result<()> {
         let content = Bytes::copy_from_slice(content);
-        self.write(|disk| {
+        self.add(|disk| {
             for contents in [&mut disk.seen, &mut disk.durable] {
                 contents.snapshots = BTreeMap::from([(name, content.clone())]);
             }
@@ -245,7 +274,7 @@ impl StateFile for MemoryFile {
     }
 
     fn replace(&self, record: &[u8]) -> io::Result<()> {
-        self.disk.write(|disk| {
+        self.disk.add(|disk| {
             for contents in [&mut disk.seen, &mut disk.durable] {
                 contents.files.insert(self.name, record.to_vec());
             }

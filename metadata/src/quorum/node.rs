@@ -20,6 +20,7 @@ use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use super::log_store::{Home, LogStore};
+use super::log_writer::Stopping;
 use super::network::NoPeers;
 use super::seams::{ApplySink, QuorumStorage};
 use super::state_machine::{SnapshotHome, SnapshotTrigger, StateMachine};
@@ -116,6 +117,7 @@ const MAX_ENTRY_BYTES: usize = 64 * 1024 * 1024;
 pub struct Quorum {
     raft: Raft<TypeConfig, StateMachine>,
     snapshots: JoinHandle<()>,
+    stopping: Stopping,
 }
 
 impl Quorum {
@@ -133,9 +135,15 @@ impl Quorum {
     ) -> Result<Quorum, QuorumError> {
         let id =
             u64::try_from(config.node_id).map_err(|_| start_error(format!("node.id {}", config.node_id)))?;
-        let (raft, snapshot_due) = open(id, &config, storage, sink).await.map_err(start_error)?;
+        let stopping = Stopping::default();
+        let opened = open(id, &config, storage, sink, &stopping).await;
+        let (raft, snapshot_due) = opened.map_err(start_error)?;
         let snapshots = tokio::spawn(take_snapshots(raft.clone(), snapshot_due));
-        let quorum = Quorum { raft, snapshots };
+        let quorum = Quorum {
+            raft,
+            snapshots,
+            stopping,
+        };
         quorum.join(id, &config).await?;
         Ok(quorum)
     }
@@ -314,6 +322,7 @@ impl Quorum {
     /// # Errors
     /// [`QuorumError::Stopped`] if the Raft core had died before.
     pub async fn shutdown(&self) -> Result<(), QuorumError> {
+        self.stopping.set();
         self.raft
             .shutdown()
             .await
@@ -324,6 +333,7 @@ impl Quorum {
 /// Dropping a node without [`Quorum::shutdown`] is what a crash does: its tasks end where they stand.
 impl Drop for Quorum {
     fn drop(&mut self) {
+        self.stopping.set();
         self.snapshots.abort();
     }
 }
@@ -335,16 +345,19 @@ async fn open(
     config: &QuorumConfig,
     storage: QuorumStorage,
     sink: Arc<dyn ApplySink>,
+    stopping: &Stopping,
 ) -> io::Result<Opened> {
     let bound = Arc::new(AtomicU64::new(0));
     let home = SnapshotHome::open(
         storage.snapshots.clone(),
         config.cluster_id.clone(),
         bound.clone(),
+        stopping.clone(),
     )?;
     let home_of_log = Home {
         cluster_id: config.cluster_id.clone(),
         source: config.ids_read_from.clone(),
+        stopping: stopping.clone(),
     };
     let log = LogStore::open(storage, home_of_log, bound)?;
     let trigger = SnapshotTrigger {

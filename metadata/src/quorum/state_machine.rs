@@ -16,6 +16,7 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::Notify;
 
 use super::log_store::SnapshotBound;
+use super::log_writer::{ROOM_POLL, Stopping, is_no_space};
 use super::seams::{ApplySink, ImageView, SnapshotFiles, SnapshotName};
 use super::snapshot_codec::{SnapshotContent, decode_snapshot, encode_snapshot};
 use super::types::{Applied, Entry, LogId, Snapshot, SnapshotMeta, StoredMembership, TypeConfig, term_of};
@@ -26,6 +27,7 @@ pub(super) struct SnapshotHome {
     pub(super) files: Arc<dyn SnapshotFiles>,
     pub(super) cluster_id: Arc<str>,
     pub(super) bound: SnapshotBound,
+    stopping: Stopping,
     current: Arc<Mutex<Option<SnapshotMeta>>>,
 }
 
@@ -38,11 +40,13 @@ impl SnapshotHome {
         files: Arc<dyn SnapshotFiles>,
         cluster_id: Arc<str>,
         bound: SnapshotBound,
+        stopping: Stopping,
     ) -> io::Result<Self> {
         let home = SnapshotHome {
             files,
             cluster_id,
             bound,
+            stopping,
             current: Arc::default(),
         };
         if let Some(content) = home.newest()? {
@@ -263,25 +267,43 @@ impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
             .take()
             .ok_or_else(|| io::Error::other("a snapshot builder builds one snapshot"))?;
         let (home, meta) = (self.home.clone(), self.meta.clone());
-        // On a runtime of one thread the runtime alone decides the order of all that happens.
-        if Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread {
-            return write_snapshot(&home, meta, view);
+        let cluster_id = home.cluster_id.clone();
+        let snapshot = blocking(move || encode(&cluster_id, meta, view)).await?;
+        loop {
+            let (home, saved) = (home.clone(), snapshot.clone());
+            match blocking(move || home.save(&saved.meta, &saved.snapshot)).await {
+                // Until there is room the log keeps what the snapshot would hold.
+                Err(error) if is_no_space(&error) && !self.home.stopping.is_set() => {
+                    tracing::warn!("a snapshot of the metadata waits until there is room: {error}");
+                    tokio::time::sleep(ROOM_POLL).await;
+                }
+                saved => return saved.map(|()| snapshot),
+            }
         }
-        let written = tokio::task::spawn_blocking(move || write_snapshot(&home, meta, view));
-        written.await.map_err(io::Error::other)?
     }
 }
 
-fn write_snapshot(home: &SnapshotHome, meta: SnapshotMeta, view: ImageView) -> io::Result<Snapshot> {
+/// Runs `action` where it may block. On a runtime of one thread the runtime alone decides the order of all that happens.
+async fn blocking<T: Send + 'static>(
+    action: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    if Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread {
+        return action();
+    }
+    tokio::task::spawn_blocking(action)
+        .await
+        .map_err(io::Error::other)?
+}
+
+fn encode(cluster_id: &str, meta: SnapshotMeta, view: ImageView) -> io::Result<Snapshot> {
     let content = SnapshotContent {
-        cluster_id: home.cluster_id.to_string(),
+        cluster_id: cluster_id.to_owned(),
         meta,
         records: view().map_err(corrupt)?,
     };
-    let bytes = Bytes::from(encode_snapshot(&content).map_err(corrupt)?);
-    home.save(&content.meta, &bytes)?;
+    let bytes = encode_snapshot(&content).map_err(corrupt)?;
     Ok(Snapshot {
         meta: content.meta,
-        snapshot: bytes,
+        snapshot: bytes.into(),
     })
 }

@@ -273,6 +273,61 @@ async fn seeded_crashes_in_a_row_lose_nothing_and_leave_the_state_of_a_replay() 
     }
 }
 
+async fn propose_and_snapshot(disk: &MemoryDisk) -> Vec<Bytes> {
+    let (quorum, recorder) = start(disk).await.unwrap();
+    for number in 0..4 {
+        quorum.propose(1, vec![record(number)]).await.unwrap();
+    }
+    quorum.take_snapshot().await.unwrap();
+    quorum.propose(1, vec![record(4)]).await.unwrap();
+    quorum.shutdown().await.unwrap();
+    recorder.records()
+}
+
+#[tokio::test]
+async fn a_full_disk_lets_changes_wait_and_loses_none() {
+    let whole = MemoryDisk::new();
+    let expected = propose_and_snapshot(&whole).await;
+    // All at the same time, for each waits.
+    let mut lives = tokio::task::JoinSet::new();
+    for call in 0..whole.writes() {
+        let expected = expected.clone();
+        lives.spawn(async move {
+            let disk = MemoryDisk::new();
+            disk.fill_at(call);
+            let meets_it = disk.clone();
+            let life = tokio::spawn(async move { propose_and_snapshot(&meets_it).await });
+            while !disk.has_refused() && !life.is_finished() {
+                tokio::task::yield_now().await;
+            }
+            disk.make_room();
+            assert_eq!(life.await.unwrap(), expected, "full at {call}");
+            let (quorum, recorder) = start(&disk).await.unwrap();
+            assert_eq!(recorder.records(), expected, "full at {call}");
+            quorum.shutdown().await.unwrap();
+        });
+    }
+    while let Some(life) = lives.join_next().await {
+        life.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_waits_for_room_can_be_stopped() {
+    let disk = MemoryDisk::new();
+    let (quorum, _) = start(&disk).await.unwrap();
+    disk.fill_at(0);
+    let quorum = Arc::new(quorum);
+    let waiting = quorum.clone();
+    let proposed = tokio::spawn(async move { waiting.propose(1, vec![record(0)]).await });
+    while !disk.has_refused() {
+        tokio::task::yield_now().await;
+    }
+    assert!(!proposed.is_finished());
+    quorum.shutdown().await.ok();
+    assert!(proposed.await.unwrap().is_err());
+}
+
 #[tokio::test]
 async fn a_damaged_vote_refuses_to_start_with_a_sentence() {
     let disk = MemoryDisk::new();

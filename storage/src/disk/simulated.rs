@@ -59,6 +59,7 @@ struct State {
     calls: u64,
     fault: Option<(u64, SimFault)>,
     is_full: bool,
+    has_refused: bool,
     /// Of a full disk: how many names each directory has room for.
     free_names: BTreeMap<PathBuf, usize>,
     capacity_bytes: u64,
@@ -110,6 +111,7 @@ impl SimDisk {
                 calls: 0,
                 fault: None,
                 is_full: false,
+                has_refused: false,
                 free_names: BTreeMap::new(),
                 capacity_bytes,
                 next_inode: 1,
@@ -146,6 +148,11 @@ impl SimDisk {
     /// Whether the power was cut.
     pub fn is_cut(&self) -> bool {
         !self.state.lock().powered
+    }
+
+    /// Whether a call has met [`SimFault::Full`] and found no room.
+    pub fn has_refused(&self) -> bool {
+        self.state.lock().has_refused
     }
 
     /// Cuts the power now.
@@ -455,7 +462,10 @@ impl State {
                 *free -= 1;
                 Ok(())
             }
-            _ => Err(io::ErrorKind::StorageFull.into()),
+            _ => {
+                self.has_refused = true;
+                Err(io::ErrorKind::StorageFull.into())
+            }
         }
     }
 
@@ -621,6 +631,7 @@ impl SimFile {
         let growth = (at + bytes.len()).saturating_sub(inode.content.len()) as u64;
         let is_too_much = growth > 0 && growth > state.room_bytes();
         let is_full = state.is_full;
+        state.has_refused |= is_too_much && is_full;
         let inode = state.inodes.get_mut(&self.inode).ok_or(io::ErrorKind::NotFound)?;
         if is_too_much {
             if is_full {
