@@ -178,7 +178,7 @@ impl Commits {
                 value,
                 generation: -1,
                 life: 0,
-                settled_at: Some(self.now),
+                settled_at: Some(0),
             };
             register.candidates = earlier.into_iter().map(candidate).collect();
         }

@@ -67,6 +67,21 @@ struct Batch {
     base_sequence: i32,
     records: Vec<MarkedRecord>,
     made_at_ms: i64,
+    attempts: u32,
+    /// A later batch was acknowledged.
+    is_passed: bool,
+}
+
+impl Lane {
+    /// Whether the batch at `at` is the next for the node, or the last that it has: it must know it then. What stands
+    /// further back it may have forgotten, for a start from a snapshot, as in Kafka, brings back the last batch alone.
+    fn must_be_next_or_last(&self, at: usize) -> bool {
+        let Some(batch) = self.open.get(at) else {
+            return false;
+        };
+        let was_followed = batch.is_passed || self.open.iter().skip(1).any(|later| later.attempts > 1);
+        at == 0 && (batch.attempts == 1 || !was_followed)
+    }
 }
 
 impl IdempotentProducer {
@@ -215,6 +230,8 @@ impl Session {
                 base_sequence,
                 records,
                 made_at_ms: now_ms,
+                attempts: 0,
+                is_passed: false,
             });
         }
     }
@@ -248,7 +265,7 @@ impl Session {
     }
 
     fn request(
-        &self,
+        &mut self,
         row: usize,
         topic: &Topic,
         style: &Style,
@@ -256,10 +273,11 @@ impl Session {
     ) -> (ProduceRequest, BTreeMap<i32, i32>) {
         let mut history = world.history().borrow_mut();
         let (mut data, mut base_sequences) = (Vec::new(), BTreeMap::new());
-        for (index, lane) in &self.lanes {
-            let Some(batch) = lane.open.get(row) else {
+        for (index, lane) in &mut self.lanes {
+            let Some(batch) = lane.open.get_mut(row) else {
                 continue;
             };
+            batch.attempts += 1;
             for record in &batch.records {
                 history.record_sent(topic.partition(self.topic_id, *index), record, true);
             }
@@ -308,12 +326,16 @@ impl Session {
                 let known = Some(base_offset).filter(|offset| code == ErrorCode::None && *offset >= 0);
                 history.batch_acked(partition, &ids, known, true);
                 lane.open.remove(at);
+                lane.open
+                    .iter_mut()
+                    .take(at)
+                    .for_each(|earlier| earlier.is_passed = true);
             }
             Outcome::Refused => {
                 history.batch_refused(partition, &ids);
                 // Behind a batch that did not come through, the numbers do not fit: that one is sent again first.
                 self.is_over |= at == 0 || code != ErrorCode::OutOfOrderSequenceNumber;
-                if at == 0 && code == ErrorCode::OutOfOrderSequenceNumber {
+                if code == ErrorCode::OutOfOrderSequenceNumber && lane.must_be_next_or_last(at) {
                     history.sequence_refused(partition, self.producer, base_sequence);
                 }
             }

@@ -25,6 +25,7 @@ pub fn of_produce(code: ErrorCode) -> Outcome {
         | ErrorCode::InvalidRecord
         | ErrorCode::InvalidTimestamp
         | ErrorCode::InvalidRequiredAcks
+        | ErrorCode::UnsupportedCompressionType
         | ErrorCode::NotEnoughReplicas
         | ErrorCode::OutOfOrderSequenceNumber
         | ErrorCode::InvalidProducerEpoch

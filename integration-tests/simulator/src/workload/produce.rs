@@ -17,6 +17,8 @@ use crate::rng::Rng;
 
 /// From here on topics go by id.
 const FIRST_VERSION_WITH_IDS: i16 = 13;
+/// KIP-110.
+const FIRST_VERSION_WITH_ZSTD: i16 = 7;
 /// How long the node may wait for replicas.
 const TIMEOUT_MS: i32 = 10_000;
 
@@ -25,6 +27,14 @@ fn version_for(topic: &Topic, rng: &mut Rng) -> i16 {
     match topic.kind {
         Kind::Volatile => FIRST_VERSION_WITH_IDS,
         Kind::Steady | Kind::Compacted | Kind::Trimmed => *rng.pick(&[3, 7, 9, 12, 13, 13]),
+    }
+}
+
+/// A codec that the version may carry.
+fn codec_for(version: i16, rng: &mut Rng) -> Compression {
+    match *rng.pick(&CODECS) {
+        Compression::Zstd if version < FIRST_VERSION_WITH_ZSTD => Compression::None,
+        codec => codec,
     }
 }
 
@@ -82,9 +92,10 @@ impl Style {
     /// A style for `topic`: keys where the cleaner needs them, and sometimes elsewhere.
     pub fn chosen(topic: &Topic, rng: &mut Rng) -> Style {
         let is_compacted = topic.kind == Kind::Compacted;
+        let version = version_for(topic, rng);
         Style {
-            version: version_for(topic, rng),
-            codec: *rng.pick(&CODECS),
+            codec: codec_for(version, rng),
+            version,
             keys: if is_compacted || rng.chance(200) {
                 rng.between(1, 20)
             } else {
