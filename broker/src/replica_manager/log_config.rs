@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use metadata::configs::ConfigValue;
 use protocol_compat::record_batch::batch::{Compression, TimestampType};
+use protocol_compat::record_batch::compression::default_level;
 use storage::log::LogConfig;
 use storage::log::config::{CleanableRatio, CleanupPolicy, TopicCompression};
 
@@ -90,20 +91,38 @@ fn timestamp_type(values: &Values<'_>) -> TimestampType {
 }
 
 fn compression(values: &Values<'_>) -> TopicCompression {
-    let level = |key| i32::try_from(values.integer(key, -1)).unwrap_or(-1);
-    match values.text("compression.type") {
-        "uncompressed" => TopicCompression::Codec(Compression::None, -1),
-        "gzip" => TopicCompression::Codec(Compression::Gzip, level("compression.gzip.level")),
-        "snappy" => TopicCompression::Codec(Compression::Snappy, -1),
-        "lz4" => TopicCompression::Codec(Compression::Lz4, level("compression.lz4.level")),
-        "zstd" => TopicCompression::Codec(Compression::Zstd, level("compression.zstd.level")),
-        _ => TopicCompression::Producer,
-    }
+    let (codec, level_key) = match values.text("compression.type") {
+        "uncompressed" => (Compression::None, None),
+        "gzip" => (Compression::Gzip, Some("compression.gzip.level")),
+        "snappy" => (Compression::Snappy, None),
+        "lz4" => (Compression::Lz4, Some("compression.lz4.level")),
+        "zstd" => (Compression::Zstd, Some("compression.zstd.level")),
+        _ => return TopicCompression::Producer,
+    };
+    let default = default_level(codec);
+    let level = level_key.map_or(i64::from(default), |key| values.integer(key, i64::from(default)));
+    TopicCompression::Codec(codec, i32::try_from(level).unwrap_or(default))
 }
 
 #[cfg(test)]
 mod tests {
+    use protocol_compat::record_batch::compression::compress;
+
     use super::*;
+
+    #[test]
+    fn a_topics_codec_has_a_level_that_the_codec_takes() {
+        for name in ["uncompressed", "gzip", "snappy", "lz4", "zstd"] {
+            let values = BTreeMap::from([("compression.type", ConfigValue::Text(name.to_owned()))]);
+            let TopicCompression::Codec(codec, level) = from_values(&values).compression else {
+                panic!("{name} is a codec");
+            };
+            assert!(
+                compress(codec, level, b"records").is_ok(),
+                "{name} at level {level}"
+            );
+        }
+    }
 
     #[test]
     fn topic_keys_reach_the_log() {
