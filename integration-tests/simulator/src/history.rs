@@ -250,6 +250,15 @@ impl History {
         self.add(out);
     }
 
+    /// A sound batch was refused for something that it is not.
+    pub fn batch_slandered(&mut self, partition: PartitionId, code: &str) {
+        let what = format!(
+            "{} refuses a sound batch with {code}",
+            self.partition(partition).log.name()
+        );
+        self.violated(Violation::new("G11", "false-alarm", what));
+    }
+
     /// The first open batch of an idempotent producer was refused for its sequence number: the node forgot what it had
     /// acknowledged.
     pub fn sequence_refused(&mut self, partition: PartitionId, producer: u32, sequence: i32) {

@@ -71,3 +71,25 @@ pub fn read(mut bytes: &[u8], from: i64) -> Result<(Vec<SeenRecord>, i64), Strin
     }
     Ok((seen, next))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::marked_record::RecordId;
+
+    #[test]
+    fn what_a_producer_writes_in_any_codec_a_reader_reads() {
+        for codec in CODECS {
+            for bytes in [0, 1, 100, 6_000] {
+                let id = RecordId {
+                    producer: 1,
+                    number: 0,
+                };
+                let record = MarkedRecord::new(id, None, Some(bytes));
+                let (seen, next) =
+                    read(&batch(&[record], codec, Some((1, 0, 0)), 5), 0).expect("whole and sound");
+                assert_eq!((seen.len(), next), (1, 1), "{codec:?} {bytes}");
+            }
+        }
+    }
+}

@@ -100,6 +100,8 @@ impl IdempotentProducer {
 
     async fn work(&mut self, world: &World) {
         let mut client = Client::new(world, &self.name);
+        // What was in vain in an earlier life says nothing about this node.
+        self.rounds_in_vain = 0;
         loop {
             let is_healing = world.phase() == Phase::Healing;
             if is_healing {
@@ -182,8 +184,8 @@ impl IdempotentProducer {
         }
         let producer = world.history().borrow_mut().new_producer();
         world.trace(format_args!(
-            "{} is producer {producer} with id {}",
-            self.name, answer.producer_id.0
+            "{} is producer {producer} with id {} and {:?}",
+            self.name, answer.producer_id.0, self.style
         ));
         self.session = Some(Session {
             producer,
@@ -320,6 +322,9 @@ impl Session {
                 self.producer,
                 code.name()
             ));
+        }
+        if outcomes::slanders_the_batch(code) {
+            history.batch_slandered(partition, code.name());
         }
         match outcomes::of_produce(code) {
             Outcome::Acked => {

@@ -34,6 +34,20 @@ pub fn of_produce(code: ErrorCode) -> Outcome {
     }
 }
 
+/// Whether a Produce answer says something about the batch that is not so: all of them are sound and small.
+pub fn slanders_the_batch(code: ErrorCode) -> bool {
+    matches!(
+        code,
+        ErrorCode::CorruptMessage
+            | ErrorCode::MessageTooLarge
+            | ErrorCode::RecordListTooLarge
+            | ErrorCode::InvalidTimestamp
+            | ErrorCode::InvalidRequiredAcks
+            | ErrorCode::UnsupportedCompressionType
+            | ErrorCode::UnknownServerError
+    )
+}
+
 /// What an OffsetCommit or OffsetDelete answer says.
 ///
 /// The coordinator answers "not available" and "not coordinator" also when the append failed halfway.
@@ -54,5 +68,19 @@ pub fn of_commit(code: ErrorCode) -> Outcome {
         | ErrorCode::UnknownTopicOrPartition
         | ErrorCode::UnknownTopicId => Outcome::Refused,
         _ => Outcome::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_have_been_appended_is_not_refused() {
+        assert_eq!(of_produce(ErrorCode::KafkaStorageError), Outcome::Unknown);
+        assert_eq!(of_produce(ErrorCode::RequestTimedOut), Outcome::Unknown);
+        assert_eq!(of_produce(ErrorCode::NotEnoughReplicas), Outcome::Refused);
+        assert_eq!(of_commit(ErrorCode::NotCoordinator), Outcome::Unknown);
+        assert_eq!(of_commit(ErrorCode::CoordinatorLoadInProgress), Outcome::Refused);
     }
 }

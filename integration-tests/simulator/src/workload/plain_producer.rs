@@ -139,6 +139,9 @@ impl PlainProducer {
             world.trace(format_args!("{} partition {index}: {}", self.name, code.name()));
         }
         let mut history = world.history().borrow_mut();
+        if outcomes::slanders_the_batch(code) {
+            history.batch_slandered(partition, code.name());
+        }
         match outcomes::of_produce(code) {
             Outcome::Acked => {
                 history.batch_acked(

@@ -96,7 +96,7 @@ impl Style {
         Style {
             codec: codec_for(version, rng),
             version,
-            keys: if is_compacted || rng.chance(200) {
+            keys: if is_compacted || rng.chance(if topic.kind == Kind::Trimmed { 800 } else { 200 }) {
                 rng.between(1, 20)
             } else {
                 0

@@ -77,7 +77,8 @@ fn configs(kind: Kind, rng: &mut Rng) -> Vec<(&'static str, String)> {
     if rng.chance(200) {
         configs.push((
             "compression.type",
-            rng.pick(&["lz4", "zstd", "gzip", "uncompressed"]).to_string(),
+            rng.pick(&["lz4", "zstd", "gzip", "snappy", "uncompressed"])
+                .to_string(),
         ));
     }
     if rng.chance(200) {
@@ -165,9 +166,10 @@ pub async fn create(client: &mut Client, world: &World, topic: &Topic) -> Result
     };
     let code = ErrorCode::from_code(result.error_code);
     world.trace(format_args!(
-        "create {} {}: {}",
+        "create {} {} with {:?}: {}",
         topic.name,
         result.topic_id,
+        topic.configs,
         code.name()
     ));
     if code != ErrorCode::None {
