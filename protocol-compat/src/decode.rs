@@ -29,4 +29,6 @@ pub fn decode_request<R: RequestMessage>(version: i16, mut body: Bytes) -> Resul
 }
 
 #[cfg(test)]
+mod amplification;
+#[cfg(test)]
 mod tests;

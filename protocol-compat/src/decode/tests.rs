@@ -54,7 +54,7 @@ fn codec_alone(key: ApiKey, version: i16, body: Bytes) -> Result<usize, String> 
     visit(key, CodecAlone { version, body }).expect("a served request")
 }
 
-fn guarded(key: ApiKey, version: i16, body: Bytes) -> Result<(), DecodeError> {
+pub(super) fn guarded(key: ApiKey, version: i16, body: Bytes) -> Result<(), DecodeError> {
     visit(key, Guarded { version, body }).expect("a served request")
 }
 
@@ -185,7 +185,7 @@ impl Maker {
 }
 
 /// Every served request: key, version, shape.
-fn served() -> impl Iterator<Item = (ApiKey, i16, &'static Shape)> {
+pub(super) fn served() -> impl Iterator<Item = (ApiKey, i16, &'static Shape)> {
     ApiKey::ALL.iter().flat_map(|&key| {
         let versions = key.served_versions().into_iter().flatten();
         versions.map(move |version| {

@@ -20,6 +20,11 @@ const FREE_BYTES: usize = 256 << 10;
 /// their bytes; what clients send (names, ids) takes two to five times.
 const BYTES_PER_BYTE: usize = 16;
 
+/// Most memory that the arrays and tagged fields of a body of so many bytes may take decoded.
+pub const fn budget_bytes(body_bytes: usize) -> usize {
+    FREE_BYTES.saturating_add(body_bytes.saturating_mul(BYTES_PER_BYTE))
+}
+
 /// Whether `body` begins with a message of this shape at `version` that decodes within its budget; the length of that
 /// message. Bytes after it are ignored, as Kafka ignores them.
 ///
@@ -27,7 +32,7 @@ const BYTES_PER_BYTE: usize = 16;
 /// On lengths and counts that the bytes do not back, on nulls where the version has none, on tagged fields that lie
 /// about their length, and where the decoded message would be too large.
 pub fn check(shape: &Shape, version: i16, body: &[u8]) -> Result<usize, DecodeError> {
-    let budget_bytes = FREE_BYTES.saturating_add(body.len().saturating_mul(BYTES_PER_BYTE));
+    let budget_bytes = budget_bytes(body.len());
     let mut walk = Walk::new(body, version, version >= shape.first_flexible, budget_bytes);
     walk.fields_of(shape)?;
     Ok(body.len() - walk.left())

@@ -16,8 +16,11 @@ use crate::error::{DecodeError, EncodeError};
 use crate::guard::shape::{Kind, Wire};
 use crate::types::{BrokerId, LeaderEpoch, ProducerId, TopicId};
 
-/// Vectors grow with what was read beyond this many elements; a count alone reserves no more.
+/// A count alone reserves this many elements, and as many more as take this much memory for each byte that is left: the
+/// smallest element of a request takes less. The guard has refused what is too much before, so that what is reserved is
+/// what is needed, and no vector is held twice while it grows.
 const RESERVED_ELEMENTS: usize = 1024;
+const RESERVED_BYTES_PER_BYTE: usize = 128;
 
 /// The version of the enclosing message and the form of its lengths.
 #[derive(Clone, Copy, Debug)]
@@ -389,8 +392,12 @@ fn read_array<T: Field, B: ByteBuf>(input: &mut B, form: Form) -> Result<Option<
     };
     // No element is smaller than a byte.
     require(input, count)?;
-    let mut elements = Vec::with_capacity(count.min(RESERVED_ELEMENTS));
-    for _ in 0..count {
+    let backed = input.remaining().saturating_mul(RESERVED_BYTES_PER_BYTE) / size_of::<T>().max(1);
+    let mut elements = Vec::with_capacity(count.min(backed.saturating_add(RESERVED_ELEMENTS)));
+    for read in 0..count {
+        if elements.len() == elements.capacity() {
+            elements.reserve_exact(read.min(count - read));
+        }
         elements.push(T::read(input, form)?);
     }
     Ok(Some(elements))
