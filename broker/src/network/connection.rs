@@ -30,7 +30,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::environment::Network;
 use super::input::{FrameReader, Step};
-use super::limits::BudgetShare;
+use super::limits::{BudgetShare, UntakenAnswers};
 use super::output::WriteQueue;
 use super::settings::{CONTENDED_FRAME_BYTES_PER_SECOND, MIN_FRAME_BYTES_PER_SECOND};
 use super::transport::ByteStream;
@@ -40,6 +40,10 @@ use crate::request::{CloseReason, Handled, RequestContext, ResponseFrame};
 const ANONYMOUS: &str = "User:ANONYMOUS";
 /// Nothing is due before this; a timer has to point somewhere.
 const NEVER: Duration = Duration::from_secs(24 * 3600);
+
+/// Requests of this size need no share of the budget while nothing else of their connection is in flight: this much is read
+/// ahead of every frame.
+const UNCOUNTED_REQUEST_BYTES: usize = 64 << 10;
 
 /// Why a connection ended.
 #[derive(Debug, Error)]
@@ -107,6 +111,7 @@ pub(super) struct Connection<S> {
     context: RequestContext,
     input: FrameReader,
     output: WriteQueue,
+    untaken: UntakenAnswers,
     replies: FuturesOrdered<BoxFuture<'static, Reply>>,
     in_flight_bytes: usize,
     /// The share of the frame that is being read.
@@ -153,6 +158,7 @@ impl<S: ByteStream> Connection<S> {
             context,
             input: FrameReader::new(network.settings.max_request_bytes),
             output: WriteQueue::default(),
+            untaken: network.budget.untaken_answers(),
             replies: FuturesOrdered::new(),
             in_flight_bytes: 0,
             share: None,
@@ -188,10 +194,17 @@ impl<S: ByteStream> Connection<S> {
 
     /// Does what can be done at once, then waits for the next event.
     async fn turn(&mut self) -> Result<(), End> {
-        if let Err(end) = self.take_frames() {
-            self.close(end);
+        loop {
+            if let Err(end) = self.take_frames() {
+                self.close(end);
+            }
+            let was_full = self.is_full();
+            self.write()?;
+            // Where the write made room, what was read before goes on: no event would tell.
+            if !was_full || self.is_full() {
+                break;
+            }
         }
-        self.write()?;
         self.finish_if_done()?;
         self.watch_frame();
         match self.next_event().await? {
@@ -216,7 +229,8 @@ impl<S: ByteStream> Connection<S> {
             (true, false) => Interest::READABLE,
             (false, _) => Interest::WRITABLE,
         };
-        let may_encode = self.output.bytes() < self.network.settings.max_in_flight_bytes;
+        let may_encode =
+            self.output.bytes() < self.network.settings.max_in_flight_bytes && !self.must_take_answers();
         tokio::select! {
             biased;
             Some(reply) = self.replies.next(), if may_encode && !self.replies.is_empty() => Ok(Event::Reply(reply)),
@@ -236,6 +250,13 @@ impl<S: ByteStream> Connection<S> {
         let settings = &self.network.settings;
         self.replies.len() >= settings.max_in_flight_requests
             || self.in_flight_bytes.saturating_add(self.output.bytes()) >= settings.max_in_flight_bytes
+            || self.must_take_answers()
+    }
+
+    /// Whether the peer has to take answers first, because all peers together have left too many. Whoever has none is
+    /// served: each connection may have one answer beyond the bound.
+    fn must_take_answers(&self) -> bool {
+        !self.output.is_empty() && self.network.budget.is_full_of_answers()
     }
 
     fn may_begin(&self) -> bool {
@@ -278,6 +299,7 @@ impl<S: ByteStream> Connection<S> {
         if written > 0 {
             self.last_activity = Instant::now();
             self.network.metrics.sent_bytes.inc_by(written as u64);
+            self.untaken.set(self.output.bytes());
         }
         Ok(())
     }
@@ -320,6 +342,11 @@ impl<S: ByteStream> Connection<S> {
     fn ask_for_share(&mut self, length: usize) {
         match self.network.budget.try_share(length) {
             Some(share) => self.grant(share),
+            // The only request of its connection, no larger than what is read ahead of any: it does not wait for what
+            // others hold.
+            None if length <= UNCOUNTED_REQUEST_BYTES && self.replies.is_empty() => {
+                self.grant(BudgetShare::uncounted());
+            }
             None => {
                 self.network.metrics.budget_waits.inc();
                 self.awaited_share = Some(Box::pin(self.network.budget.clone().share(length)));
@@ -394,6 +421,7 @@ impl<S: ByteStream> Connection<S> {
     fn answer(&mut self, frame: ResponseFrame) -> Result<(), End> {
         self.network.metrics.errors(frame.api_key, &frame.errors);
         self.output.push(frame.pieces?);
+        self.untaken.set(self.output.bytes());
         Ok(())
     }
 

@@ -210,7 +210,8 @@ impl Drop for Admission {
     }
 }
 
-/// `queued.max.request.bytes`: the bytes of requests that are being read or whose answer waits, over all connections.
+/// `queued.max.request.bytes`: the bytes of requests that are being read or whose answer waits, over all connections; and
+/// as many of answers that peers have not taken.
 #[derive(Clone)]
 pub struct RequestBudget(Option<Arc<Budget>>);
 
@@ -218,6 +219,7 @@ struct Budget {
     free: Arc<Semaphore>,
     total_bytes: u32,
     waiting: AtomicUsize,
+    untaken_bytes: AtomicUsize,
 }
 
 /// What the metrics show of the budget.
@@ -244,6 +246,7 @@ impl RequestBudget {
             free: Arc::new(Semaphore::new(total_bytes as usize)),
             total_bytes,
             waiting: AtomicUsize::new(0),
+            untaken_bytes: AtomicUsize::new(0),
         })))
     }
 
@@ -276,6 +279,22 @@ impl RequestBudget {
         Some(BudgetShare {
             _permit: Some(permit),
         })
+    }
+
+    /// Whether peers have left as many bytes of answers as there may be: who has left some gets no more until it takes them.
+    pub(super) fn is_full_of_answers(&self) -> bool {
+        let is_full = |budget: &Arc<Budget>| {
+            budget.untaken_bytes.load(Ordering::Relaxed) >= budget.total_bytes as usize
+        };
+        self.0.as_ref().is_some_and(is_full)
+    }
+
+    /// What one connection's answers take of it: nothing yet.
+    pub(super) fn untaken_answers(&self) -> UntakenAnswers {
+        UntakenAnswers {
+            budget: self.clone(),
+            bytes: 0,
+        }
     }
 
     /// A share as soon as that many bytes are free; first come, first served.
@@ -317,4 +336,40 @@ impl Drop for Waiting<'_> {
 /// A request's bytes, given back when it is dropped.
 pub(super) struct BudgetShare {
     _permit: Option<OwnedSemaphorePermit>,
+}
+
+impl BudgetShare {
+    /// Of a request that is bounded in another way.
+    pub(super) fn uncounted() -> BudgetShare {
+        BudgetShare { _permit: None }
+    }
+}
+
+/// The bytes of one connection's answers that its peer has not taken, given back when it is dropped.
+pub(super) struct UntakenAnswers {
+    budget: RequestBudget,
+    bytes: usize,
+}
+
+impl UntakenAnswers {
+    /// There are so many now.
+    pub(super) fn set(&mut self, bytes: usize) {
+        let Some(budget) = &self.budget.0 else { return };
+        if bytes > self.bytes {
+            budget
+                .untaken_bytes
+                .fetch_add(bytes - self.bytes, Ordering::Relaxed);
+        } else {
+            budget
+                .untaken_bytes
+                .fetch_sub(self.bytes - bytes, Ordering::Relaxed);
+        }
+        self.bytes = bytes;
+    }
+}
+
+impl Drop for UntakenAnswers {
+    fn drop(&mut self) {
+        self.set(0);
+    }
 }

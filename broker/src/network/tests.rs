@@ -242,20 +242,96 @@ async fn bytes_in_flight_are_bounded_too() {
     assert_eq!(node.wait_until_begun(2).await, [1, 2]);
 }
 
+/// More than a request may have that does not count.
+const COUNTED_BYTES: usize = 100 << 10;
+
 #[tokio::test]
 async fn a_request_waits_for_the_budget_of_the_node() {
     let limits = ConnectionLimits::new(ConnectionLimitValues::new(100, 100));
-    let node = Node::limited(|_| {}, RequestBudget::bytes(40), limits);
+    let node = Node::limited(|_| {}, RequestBudget::bytes(2 * COUNTED_BYTES), limits);
     let (mut first, mut second) = (node.connect().await, node.connect().await);
-    first.write_all(&request(1, &[b'l'; 20])).await.unwrap();
+    first
+        .write_all(&request(1, &[b'l'; COUNTED_BYTES]))
+        .await
+        .unwrap();
     node.wait_until_begun(1).await;
     // Larger than the whole budget: it gets all of it, after the first has given its share back.
-    second.write_all(&request(2, &[b'n'; 500])).await.unwrap();
-    first.write_all(&request(3, b"n")).await.unwrap();
+    second
+        .write_all(&request(2, &[b'n'; 5 * COUNTED_BYTES]))
+        .await
+        .unwrap();
+    let mut third = node.connect().await;
+    while node.metrics.budget_waits.get() == 0 {
+        tokio::task::yield_now().await;
+    }
+    third
+        .write_all(&request(3, &[b'n'; COUNTED_BYTES]))
+        .await
+        .unwrap();
+    while node.metrics.budget_waits.get() == 1 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(*node.handler.begun.borrow(), [1]);
     node.open_gate(1);
     assert_eq!(answer(&mut first).await, 1);
     assert_eq!(answer(&mut second).await, 2);
-    assert_eq!(answer(&mut first).await, 3);
+    assert_eq!(answer(&mut third).await, 3);
+}
+
+#[tokio::test]
+async fn a_small_request_alone_on_its_connection_does_not_wait_for_what_others_hold() {
+    let limits = ConnectionLimits::new(ConnectionLimitValues::new(100, 100));
+    let budget = RequestBudget::bytes(COUNTED_BYTES);
+    let node = Node::limited(|_| {}, budget.clone(), limits);
+    let mut large = node.connect().await;
+    large
+        .write_all(&request(1, &[b'l'; 2 * COUNTED_BYTES]))
+        .await
+        .unwrap();
+    node.wait_until_begun(1).await;
+    let mut small = node.connect().await;
+    small.write_all(&request(2, b"n")).await.unwrap();
+    assert_eq!(answer(&mut small).await, 2);
+    // A second one beside it waits, so that a connection holds no more than one of them.
+    small
+        .write_all(&[request(3, b"l"), request(4, b"n")].concat())
+        .await
+        .unwrap();
+    while budget.status().waiting == 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(*node.handler.begun.borrow(), [1, 2, 3]);
+    node.open_gate(1);
+    node.open_gate(3);
+    assert_eq!(answer(&mut large).await, 1);
+    assert_eq!(answer(&mut small).await, 3);
+    assert_eq!(answer(&mut small).await, 4);
+}
+
+#[tokio::test]
+async fn who_takes_no_answers_is_not_read_once_all_of_them_have_left_as_many_as_there_may_be() {
+    let limits = ConnectionLimits::new(ConnectionLimitValues::new(100, 100));
+    let budget = RequestBudget::bytes(1 << 10);
+    let change = |settings: &mut ConnectionSettings| settings.idle_timeout = Some(Duration::from_millis(500));
+    let node = Node::limited(change, budget.clone(), limits);
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4 << 10).unwrap();
+    let mut greedy = socket.connect(node.address).await.unwrap();
+    let requests: Vec<u8> = (0..100_000).flat_map(|id| request(id, &[b'n'; 100])).collect();
+    let others = async {
+        while !budget.is_full_of_answers() && node.closed("idle") == 0 {
+            tokio::task::yield_now().await;
+        }
+        // Several at once: the next one begins where the answers before it are taken.
+        let mut other = node.connect().await;
+        let requests: Vec<u8> = (0..10).flat_map(|id| request(id, b"n")).collect();
+        other.write_all(&requests).await.unwrap();
+        for id in 0..10 {
+            assert_eq!(answer(&mut other).await, id);
+        }
+    };
+    let (sent, ()) = tokio::join!(greedy.write_all(&requests), others);
+    assert!(sent.is_err(), "all its requests were read");
 }
 
 #[tokio::test]
@@ -442,22 +518,25 @@ async fn a_second_fetch_waits_for_the_first_and_other_requests_do_not() {
 #[tokio::test]
 async fn a_slow_frame_that_holds_what_others_wait_for_is_cut_off_early() {
     let limits = ConnectionLimits::new(ConnectionLimitValues::new(100, 100));
-    let budget = RequestBudget::bytes(1000);
+    let budget = RequestBudget::bytes(COUNTED_BYTES);
     let change = |settings: &mut ConnectionSettings| {
         settings.contended_frame_timeout = Duration::from_millis(40);
     };
     let node = Node::limited(change, budget.clone(), limits);
     let mut slow = node.connect().await;
-    let whole = request(1, &[b'n'; 2000]);
+    let whole = request(1, &[b'n'; 2 * COUNTED_BYTES]);
     slow.write_all(&whole[..100]).await.unwrap();
     let mut status = budget.status();
-    while status.used_bytes < 1000 {
+    while status.used_bytes < COUNTED_BYTES {
         tokio::task::yield_now().await;
         status = budget.status();
     }
-    assert_eq!((status.total_bytes, status.waiting), (1000, 0));
+    assert_eq!((status.total_bytes, status.waiting), (COUNTED_BYTES, 0));
     let mut other = node.connect().await;
-    other.write_all(&request(2, b"n")).await.unwrap();
+    other
+        .write_all(&request(2, &[b'n'; COUNTED_BYTES]))
+        .await
+        .unwrap();
     assert!(until_closed(&mut slow).await.is_empty());
     assert_eq!(answer(&mut other).await, 2);
     assert_eq!(node.closed("slow_frame"), 1);
