@@ -8,6 +8,7 @@ pub mod codec;
 pub mod compaction;
 pub mod connection;
 pub mod differential;
+pub mod flood;
 pub mod metrics;
 pub mod node;
 pub mod record_bytes;

@@ -1,6 +1,6 @@
 //! A Cauce node as a process of its own, on a free port and in an empty directory.
 //!
-//! The node is the debug binary beside the running test. What it prints is kept in a file in its directory.
+//! The node is the debug binary beside the running test, or what `CAUCE_BIN` names. What it prints is kept in a file in its directory.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -138,6 +138,9 @@ pub fn free_address() -> io::Result<SocketAddr> {
 
 /// `cauce` in the folder that holds this test's own folder: `target/debug/deps/test` stands beside `target/debug/cauce`.
 fn binary() -> io::Result<PathBuf> {
+    if let Some(named) = std::env::var_os("CAUCE_BIN") {
+        return Ok(named.into());
+    }
     let test = std::env::current_exe()?;
     let found = test
         .ancestors()

@@ -12,7 +12,6 @@ use bytes::Bytes;
 use crate::bench::client::{Client, Request, produce_error};
 use crate::record_bytes::Batch;
 
-const TOPIC: &str = "steady";
 /// What a record holds; found again in what is fetched.
 const VALUE: &str = "a record of the client that behaves";
 
@@ -29,21 +28,56 @@ pub struct Steady {
     pub rounds: u64,
     /// The longest time that one answer took.
     pub slowest: Duration,
+    /// The time within which half of the answers came.
+    pub median: Duration,
+    /// The time within which 99 of 100 answers came.
+    pub p99: Duration,
+}
+
+/// Everything that one client measured.
+#[derive(Default)]
+struct Measured {
+    rounds: u64,
+    took: Vec<Duration>,
+}
+
+impl Measured {
+    fn sum_up(mut self) -> Steady {
+        self.took.sort_unstable();
+        let last = self.took.len().saturating_sub(1);
+        let at = |hundredths: usize| {
+            self.took
+                .get(last * hundredths / 100)
+                .copied()
+                .unwrap_or_default()
+        };
+        Steady {
+            rounds: self.rounds,
+            slowest: at(100),
+            median: at(50),
+            p99: at(99),
+        }
+    }
 }
 
 impl SteadyClient {
     /// Creates its topic and begins.
     pub fn start(broker: SocketAddr) -> io::Result<SteadyClient> {
+        SteadyClient::start_on(broker, "steady")
+    }
+
+    /// Creates a topic that nobody else has and begins.
+    pub fn start_on(broker: SocketAddr, topic: &'static str) -> io::Result<SteadyClient> {
         let mut client = Client::connect(broker)?;
-        client.call(&mut Request::create_topic(TOPIC, 1))?;
+        client.call(&mut Request::create_topic(topic, 1))?;
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
         let thread = std::thread::spawn(move || {
-            let mut steady = Steady::default();
+            let mut measured = Measured::default();
             while !stopped.load(Ordering::Relaxed) {
-                round(&mut client, &mut steady)?;
+                round(&mut client, topic, &mut measured)?;
             }
-            Ok(steady)
+            Ok(measured.sum_up())
         });
         Ok(SteadyClient { stop, thread })
     }
@@ -60,24 +94,24 @@ impl SteadyClient {
     }
 }
 
-fn round(client: &mut Client, steady: &mut Steady) -> io::Result<()> {
+fn round(client: &mut Client, topic: &str, measured: &mut Measured) -> io::Result<()> {
     let batch = Bytes::from(Batch::of(&[VALUE]).bytes());
     let began = Instant::now();
-    let produced = produce_error(client.call(&mut Request::produce(TOPIC, 0, -1, batch))?);
+    let produced = produce_error(client.call(&mut Request::produce(topic, 0, -1, batch))?);
     if produced != Some(0) {
         return Err(io::Error::other(format!("produce: error {produced:?}")));
     }
-    steady.slowest = steady.slowest.max(began.elapsed());
+    measured.took.push(began.elapsed());
     let began = Instant::now();
-    let offset = i64::try_from(steady.rounds).unwrap_or(i64::MAX);
-    let fetched = client.call(&mut Request::fetch(TOPIC, 0, offset, 1 << 20))?;
+    let offset = i64::try_from(measured.rounds).unwrap_or(i64::MAX);
+    let fetched = client.call(&mut Request::fetch(topic, 0, offset, 1 << 20))?;
     if !fetched
         .windows(VALUE.len())
         .any(|window| window == VALUE.as_bytes())
     {
         return Err(io::Error::other(format!("no record at offset {offset}")));
     }
-    steady.slowest = steady.slowest.max(began.elapsed());
-    steady.rounds += 1;
+    measured.took.push(began.elapsed());
+    measured.rounds += 1;
     Ok(())
 }
