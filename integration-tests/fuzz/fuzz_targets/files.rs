@@ -1,7 +1,8 @@
 //! Every file that a start reads, damaged: beside sound others, on a simulated disk.
 //!
-//! The first byte chooses the directory, the second the file in it, the third how the node ended before and whether the
-//! checksums are made to fit; the rest is the file. Records of the internal topics come alone, without a file around them.
+//! The first byte chooses the directory, and for a partition's also whether the file stands as what a compaction left; the
+//! second the file in it; the third how the node ended before and whether the checksums are made to fit; the rest is the
+//! file. Records of the internal topics come alone, without a file around them.
 
 #![no_main]
 
@@ -24,10 +25,11 @@ fuzz_target!(init: seeds::write(seeds), |data: &[u8]| {
         which: *which,
         bytes,
         sealed: flags & SEALED != 0,
+        is_leftover: area % 6 == 5,
     };
     let record_memory = FREE_BYTES + BYTES_PER_BYTE * bytes.len();
-    match area % 5 {
-        0 => partition::run(&damage, partition::Opening(*flags)),
+    match area % 6 {
+        0 | 5 => partition::run(&damage, partition::Opening(*flags)),
         1 => manager::run(&damage, *flags),
         2 => quorum::run(&damage, *flags),
         3 => metadata_records(bytes),
@@ -76,10 +78,11 @@ fn seeds() -> Vec<Vec<u8>> {
         (0, partition::sample().stored.files()),
         (1, manager::sample().stored.files()),
         (2, quorum::sample().stored.files()),
+        (5, partition::sample().stored.files()),
     ];
     for (area, files) in areas {
         for (which, (_, content)) in (0..).zip(files) {
-            for flags in [0, SEALED | 1, SEALED | 2] {
+            for flags in [0, SEALED | 1, SEALED | 0x12] {
                 seeds.push([&[area, which, flags], &content[..]].concat());
             }
         }

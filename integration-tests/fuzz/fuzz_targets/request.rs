@@ -9,16 +9,15 @@ use bytes::Bytes;
 use fuzz::{memory, seeds};
 use integration_tests::bad_input::requests;
 use libfuzzer_sys::fuzz_target;
+use protocol_compat::guard::budget_bytes;
 use protocol_compat::messages::*;
 use protocol_compat::{ApiKey, RequestMessage, decode_request, decode_request_header};
 
-/// What the guard lets every request take, and what for each byte of it, with as much again for what the codec drops on
-/// its way.
-const FREE_BYTES: usize = 512 << 10;
-const BYTES_PER_BYTE: usize = 32;
+/// What a decode may hold beside what the guard lets the request take: its structs outside arrays, an error's sentence.
+const SLACK_BYTES: usize = 8 << 10;
 
 fn decode<R: RequestMessage>(version: i16, body: Bytes) -> bool {
-    let limit = FREE_BYTES + BYTES_PER_BYTE * body.len();
+    let limit = budget_bytes(body.len()) + SLACK_BYTES;
     memory::bounded(limit, || decode_request::<R>(version, body).is_ok())
 }
 

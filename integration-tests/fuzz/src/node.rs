@@ -13,6 +13,7 @@ use broker::config::{NodeConfig, Settings, parse_properties};
 use broker::server::Server;
 use integration_tests::differential::runner::decoded;
 use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Connections that one node serves.
 const CONNECTIONS: u32 = 4_000;
@@ -54,6 +55,11 @@ impl Node {
             .enable_all()
             .build()
             .expect("a runtime");
+        // A peer that is gone is an error to the writer. Programs with an entry of their own, as these, are killed instead
+        // unless they say what they want.
+        runtime
+            .block_on(async { signal(SignalKind::pipe()).map(drop) })
+            .expect("a signal");
         let server = runtime.block_on(Server::start(config)).expect("a node");
         let address = server.ports()[0].1;
         Node {

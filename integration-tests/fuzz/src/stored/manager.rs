@@ -111,6 +111,7 @@ pub fn sample() -> &'static Sample {
 pub fn run(damage: &Damage<'_>, flags: u8) {
     let sample = sample();
     let (disk, path) = sample.stored.damaged(damage);
+    let path = path.as_path();
     let marker = Path::new(DIR).join(".kafka_cleanshutdown");
     if flags & 1 != 0 {
         disk.remove_file(&marker).expect("it is there");

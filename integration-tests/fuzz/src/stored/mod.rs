@@ -12,6 +12,8 @@ use storage::disk::{Disk, OpenMode, SimDisk};
 
 use crate::samples;
 
+/// What compaction calls a file that is ready to take its place.
+const LEFTOVER_SUFFIX: &str = ".swap";
 const CAPACITY_BYTES: u64 = 64 << 20;
 /// The time at which everything is opened, ms since the epoch.
 pub const NOW_MS: i64 = 1_700_000_000_000;
@@ -32,6 +34,8 @@ pub struct Damage<'a> {
     pub bytes: &'a [u8],
     /// Whether they get the checksum that fits them.
     pub sealed: bool,
+    /// Whether they stand beside the file, as what a compaction that was cut off left to take its place.
+    pub is_leftover: bool,
 }
 
 impl Stored {
@@ -50,23 +54,27 @@ impl Stored {
         &self.files
     }
 
-    /// A disk with these files but for the damaged one, and that one's path.
-    pub fn damaged(&self, damage: &Damage<'_>) -> (Disk, &Path) {
+    /// A disk with these files and the damaged one, and that one's path.
+    pub fn damaged(&self, damage: &Damage<'_>) -> (Disk, PathBuf) {
         let disk = Disk::simulated(&SimDisk::new(1, CAPACITY_BYTES));
         disk.create_dir_all(&self.root).expect("a directory");
         let which = usize::from(damage.which) % self.files.len();
         for (number, (path, content)) in self.files.iter().enumerate() {
-            if number == which {
-                let mut bytes = damage.bytes.to_vec();
-                if damage.sealed {
-                    seal(path, &mut bytes);
-                }
-                put(&disk, path, &bytes);
-            } else {
+            if number != which || damage.is_leftover {
                 put(&disk, path, content);
             }
         }
-        (disk, &self.files[which].0)
+        let path = &self.files[which].0;
+        let mut bytes = damage.bytes.to_vec();
+        if damage.sealed {
+            seal(path, &mut bytes);
+        }
+        let path = match damage.is_leftover {
+            true => with_suffix(path, LEFTOVER_SUFFIX),
+            false => path.clone(),
+        };
+        put(&disk, &path, &bytes);
+        (disk, path)
     }
 }
 
@@ -93,6 +101,17 @@ fn put(disk: &Disk, path: &Path, content: &[u8]) {
 /// The end of a path, by which a file's kind is known.
 pub fn ends_with(path: &Path, suffix: &str) -> bool {
     path.to_string_lossy().ends_with(suffix)
+}
+
+/// Whether a file holds batches: a segment, or what is to become one.
+fn is_log(path: &Path) -> bool {
+    ends_with(path, ".log") || ends_with(path, ".log.swap")
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
 }
 
 fn seal(path: &Path, bytes: &mut [u8]) {

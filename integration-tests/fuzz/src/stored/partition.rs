@@ -1,23 +1,33 @@
 //! The directory of one partition: segments, their indexes, producer snapshots, epochs, the topic's id.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use protocol_compat::record_batch::batch::{Compression, RecordBatch};
 use protocol_compat::record_batch::control::ControlRecordType;
+use protocol_compat::record_batch::record::{DecompressionLimit, records};
 use protocol_compat::{TopicId, TopicPartition};
+use storage::cleaner::{CleanError, CleanRange, Cleaned, CleanerSettings, MapSecret, Pace, clean};
 use storage::disk::{Disk, SimDisk};
 use storage::log::config::CleanupPolicy;
 use storage::log::{AppendOrigin, Crash, FileCache, LogConfig, OpenParams, PartitionLog, ReadError};
 use uuid::Uuid;
 
-use super::{CAPACITY_BYTES, Damage, MEMORY_BYTES, NOW_MS, Stored, batches, ends_with, signed};
+use super::{CAPACITY_BYTES, Damage, MEMORY_BYTES, NOW_MS, Stored, batches, ends_with, is_log, signed};
 use crate::memory;
 use crate::samples::{self, CODECS};
 
 const DIR: &str = "/data/orders-0";
 const MOST_BATCHES: usize = 4096;
+const LARGEST_BATCH: DecompressionLimit = DecompressionLimit(1 << 20);
+const CLEANER: CleanerSettings = CleanerSettings {
+    map_bytes: 1 << 20,
+    load_factor: 0.9,
+    io_buffer_bytes: 4 << 10,
+    secret: MapSecret(1, 2),
+};
 
 /// A sound directory and what can be read from it.
 pub struct Sample {
@@ -154,27 +164,13 @@ fn read_all(log: &PartitionLog) -> Result<Vec<Bytes>, ReadError> {
 pub fn run(damage: &Damage<'_>, opening: Opening) {
     let sample = sample();
     let (disk, path) = sample.stored.damaged(damage);
-    memory::bounded(MEMORY_BYTES + 64 * damage.bytes.len(), || {
-        let end = sample.end;
-        let opened = PartitionLog::open(params(
-            &disk,
-            opening.crash(),
-            opening.recovery_point(end),
-            opening.is_compacted(),
-        ));
-        let log = match opened {
-            Ok(log) => log,
-            Err(error) => {
-                // What is derived is built anew, and only the log itself and the topic's id are not.
-                assert!(
-                    ends_with(path, ".log") || ends_with(path, "partition.metadata"),
-                    "{error}"
-                );
-                return;
-            }
-        };
-        served(sample, &log, path, damage, opening);
-        looked_up(&log);
+    let limit = MEMORY_BYTES + 64 * damage.bytes.len();
+    let log = memory::bounded(limit, || opened(sample, &disk, &path, damage, opening));
+    let Some(log) = log else { return };
+    if opening.is_compacted() {
+        cleaned(&log);
+    }
+    memory::bounded(limit, || {
         if changed(&log, opening).is_some() && log.close().is_ok() {
             let again = PartitionLog::open(params(&disk, None, log.log_end_offset(), opening.is_compacted()));
             let again = again.expect("what was closed can be opened");
@@ -183,10 +179,92 @@ pub fn run(damage: &Damage<'_>, opening: Opening) {
     });
 }
 
+/// Opens the damaged directory and reads it; `None` where it is refused.
+fn opened(
+    sample: &Sample,
+    disk: &Disk,
+    path: &Path,
+    damage: &Damage<'_>,
+    opening: Opening,
+) -> Option<PartitionLog> {
+    let end = sample.end;
+    let opened = PartitionLog::open(params(
+        &disk,
+        opening.crash(),
+        opening.recovery_point(end),
+        opening.is_compacted(),
+    ));
+    let log = match opened {
+        Ok(log) => log,
+        Err(error) => {
+            // What is derived is built anew, and only the log itself and the topic's id are not.
+            assert!(is_log(path) || ends_with(path, "partition.metadata"), "{error}");
+            return None;
+        }
+    };
+    served(sample, &log, path, damage, opening);
+    looked_up(&log);
+    Some(log)
+}
+
+/// Where a record stands, and its key and value.
+type Kept = (i64, Option<Vec<u8>>, Option<Vec<u8>>);
+
+fn contents(log: &PartitionLog) -> Option<Vec<Kept>> {
+    let mut found = Vec::new();
+    for bytes in read_all(log).ok()? {
+        let (batch, _) = RecordBatch::split_first(&bytes).ok()?;
+        batch.verify_checksum().ok()?;
+        let mut scratch = Vec::new();
+        for record in records(&batch, &mut scratch, LARGEST_BATCH).ok()? {
+            let record = record.ok()?;
+            let bytes = |part: Option<&[u8]>| part.map(<[u8]>::to_vec);
+            found.push((record.offset, bytes(record.key), bytes(record.value)));
+        }
+    }
+    Some(found)
+}
+
+/// Cleans the log: what stays was there before, and nothing moves.
+fn cleaned(log: &PartitionLog) {
+    log.update_high_watermark(log.log_end_offset());
+    let (start, end, before) = (log.log_start_offset(), log.log_end_offset(), contents(log));
+    let Ok(range) = CleanRange::of(log, None, NOW_MS) else {
+        return;
+    };
+    let mut done = Cleaned::default();
+    let outcome = clean(log, &range, &CLEANER, NOW_MS, &mut Unhurried, &mut done);
+    assert!(!matches!(
+        outcome,
+        Err(CleanError::CalledOff | CleanError::NoSpace)
+    ));
+    assert_eq!((log.log_start_offset(), log.log_end_offset()), (start, end));
+    let Some(before) = before else { return };
+    if let Err(error) = outcome {
+        panic!("a log that can be read can be cleaned: {error}");
+    }
+    let after = contents(log).expect("a cleaned log can be read");
+    assert!(after.len() <= before.len());
+    let before: BTreeSet<Kept> = before.into_iter().collect();
+    assert!(
+        after.iter().all(|record| before.contains(record)),
+        "a record came from nowhere"
+    );
+}
+
+/// Nothing slows the cleaner down or ends it.
+struct Unhurried;
+
+impl Pace for Unhurried {
+    fn moved(&mut self, _: u64) -> bool {
+        true
+    }
+}
+
 /// Nothing is served that was not written.
 fn served(sample: &Sample, log: &PartitionLog, path: &Path, damage: &Damage<'_>, opening: Opening) {
     let found = read_all(log);
-    if !ends_with(path, ".log") {
+    if !is_log(path) {
         assert_eq!(found.expect("a sound log can be read"), sample.batches);
         for batch in &sample.batches {
             let (view, _) = RecordBatch::split_first(batch).expect("a sound batch");
@@ -254,7 +332,8 @@ fn changed(log: &PartitionLog, opening: Opening) -> Option<()> {
         log.delete_records_before(middle).ok()?;
         log.delete_old_segments(NOW_MS).ok()?;
     }
-    if opening.0 & 0x40 != 0 {
+    // What was cleaned is below the high watermark, and nothing below that is ever truncated.
+    if opening.0 & 0x40 != 0 && !opening.is_compacted() {
         log.truncate_to(middle).ok()?;
         assert!(log.log_end_offset() <= middle);
     }

@@ -196,6 +196,7 @@ fn registration() -> BrokerRegistration {
 pub fn run(damage: &Damage<'_>, flags: u8) {
     let sample = sample();
     let (disk, path) = sample.stored.damaged(damage);
+    let path = path.as_path();
     let crash = match flags & 3 {
         1 => Some(Crash::Process),
         2 => Some(Crash::Power),
