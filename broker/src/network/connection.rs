@@ -45,6 +45,9 @@ const NEVER: Duration = Duration::from_secs(24 * 3600);
 /// ahead of every frame.
 const UNCOUNTED_REQUEST_BYTES: usize = 64 << 10;
 
+/// After so many bytes a connection lets the others have their turn: a peer that sends without a pause is always ready.
+const BYTES_OF_A_TURN: usize = 128 << 10;
+
 /// Why a connection ended.
 #[derive(Debug, Error)]
 pub(super) enum End {
@@ -123,6 +126,8 @@ pub(super) struct Connection<S> {
     /// The fetch that waits for the one before it.
     parked: Option<Bytes>,
     held_back: bool,
+    /// Bytes read since the others had their turn.
+    read_in_turn: usize,
     closing: Option<End>,
     last_activity: Instant,
     /// Since when the frame that has begun could have been read.
@@ -167,6 +172,7 @@ impl<S: ByteStream> Connection<S> {
             fetching: false,
             parked: None,
             held_back: false,
+            read_in_turn: 0,
             closing: None,
             last_activity: Instant::now(),
             frame_since: None,
@@ -207,6 +213,10 @@ impl<S: ByteStream> Connection<S> {
         }
         self.finish_if_done()?;
         self.watch_frame();
+        if self.read_in_turn >= BYTES_OF_A_TURN {
+            self.read_in_turn = 0;
+            tokio::task::yield_now().await;
+        }
         match self.next_event().await? {
             Event::Reply(reply) => self.finish(reply),
             Event::Budget(share) => {
@@ -280,6 +290,7 @@ impl<S: ByteStream> Connection<S> {
             Ok(0) => Err(End::Peer),
             Ok(bytes) => {
                 self.last_activity = Instant::now();
+                self.read_in_turn = self.read_in_turn.saturating_add(bytes);
                 self.network.metrics.received_bytes.inc_by(bytes as u64);
                 Ok(())
             }
