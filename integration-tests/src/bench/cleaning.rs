@@ -122,6 +122,8 @@ fn create_topic(name: &str) -> Request {
             ("segment.bytes", &SEGMENT_BYTES.to_string()),
             // Nothing is ever as dirty as that.
             (DIRTY_RATIO, "1.0"),
+            // What an earlier cleaning left goes from the disk when nothing is measured any more: with the process.
+            ("file.delete.delay.ms", "86400000"),
         ],
     )
 }
