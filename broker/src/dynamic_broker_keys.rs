@@ -162,6 +162,9 @@ mod tests {
             )
         );
         assert!(refusal(&[(CONNECTION_OVERRIDES, "localhost:5")]).is_some());
+        let dedupe = "log.cleaner.dedupe.buffer.size";
+        assert_eq!(refusal(&[(dedupe, "1048577")]), None);
+        assert!(refusal(&[(dedupe, "1048576")]).is_some(), "as in Kafka");
         assert_eq!(refusal(&[("producer.id.expiration.ms", "5")]), None);
         assert_eq!(
             refusal(&[("producer.id.expiration.ms", "0")]),

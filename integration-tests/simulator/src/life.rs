@@ -401,7 +401,7 @@ const SETTINGS: &[(&str, &str)] = &[
     ("log.retention.check.interval.ms", "700"),
     ("log.segment.delete.delay.ms", "900"),
     ("log.cleaner.backoff.ms", "300"),
-    ("log.cleaner.dedupe.buffer.size", "1048576"),
+    ("log.cleaner.dedupe.buffer.size", "1048577"),
     ("log.flush.offset.checkpoint.interval.ms", "500"),
     ("log.flush.start.offset.checkpoint.interval.ms", "800"),
     ("replica.high.watermark.checkpoint.interval.ms", "600"),
