@@ -34,6 +34,8 @@ const LOOK_PERIOD: Duration = Duration::from_millis(5);
 const HEALING_LIMIT: Duration = Duration::from_secs(600);
 /// A node that was asked to stop is gone after this.
 const STOP_LIMIT: Duration = Duration::from_secs(30);
+/// Where Linux keeps files in memory.
+const MEMORY_DIR: &str = "/dev/shm";
 /// The directories of partitions on the simulated disk.
 const LOG_DIRS: [&str; 2] = ["/data/a", "/data/b"];
 
@@ -89,7 +91,7 @@ pub fn run(seed: u64, without: &BTreeSet<u32>, prints: bool) -> io::Result<Outco
         world: World::new(seed, plan.flushed, net.clone(), Trace::new(prints)),
         disk: SimDisk::new(seed, CAPACITY_BYTES),
         net,
-        scratch: tempfile::Builder::new().prefix("cauce-simulate-").tempdir()?,
+        scratch: scratch_dir()?,
         offset_stores: Cell::new(0),
         boots: Cell::new(0),
         ends: RefCell::default(),
@@ -420,6 +422,13 @@ fn listener_settings() -> ListenerSettings {
             congestion_control: CongestionControl::Kernel,
         },
     }
+}
+
+/// A directory for RocksDB, in memory where the machine has a place for that: what is synced there costs no time.
+fn scratch_dir() -> io::Result<tempfile::TempDir> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix("cauce-simulate-");
+    builder.tempdir_in(MEMORY_DIR).or_else(|_| builder.tempdir())
 }
 
 fn copy_files(from: &Path, to: &Path) -> io::Result<()> {
