@@ -20,6 +20,9 @@ use crate::replica_manager::ReplicaManager;
 /// A cleaner that found nothing to do never looks again sooner, so that `log.cleaner.backoff.ms=0` keeps no core busy.
 const LEAST_BACKOFF: Duration = Duration::from_millis(10);
 
+/// A throttled cleaner rests this long at least: a pause after every batch would cost more than the batch.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
+
 /// Keys of the cleaner, as they are in force.
 #[derive(Clone, Copy, Debug)]
 struct CleanerKeys {
@@ -138,13 +141,11 @@ struct Throttle {
     runtime: Handle,
 }
 
-impl Throttle {
-    /// How long to wait until what was moved is no more than the rate allows.
-    fn ahead(&self) -> Option<Duration> {
-        let due = Duration::try_from_secs_f64(self.moved_bytes / self.bytes_per_second).ok()?;
-        due.checked_sub(self.clock.monotonic().saturating_sub(self.begun))
-            .filter(|ahead| !ahead.is_zero())
-    }
+/// How long to wait after `elapsed` until `moved_bytes` are no more than the rate allows. Waits that are shorter than
+/// [`SHORTEST_PAUSE`] are saved up.
+fn pause(moved_bytes: f64, bytes_per_second: f64, elapsed: Duration) -> Option<Duration> {
+    let due = Duration::try_from_secs_f64(moved_bytes / bytes_per_second).ok()?;
+    due.checked_sub(elapsed).filter(|ahead| *ahead >= SHORTEST_PAUSE)
 }
 
 impl Pace for Throttle {
@@ -153,7 +154,10 @@ impl Pace for Throttle {
             return false;
         }
         self.moved_bytes += bytes as f64;
-        let Some(ahead) = self.ahead() else { return true };
+        let elapsed = self.clock.monotonic().saturating_sub(self.begun);
+        let Some(ahead) = pause(self.moved_bytes, self.bytes_per_second, elapsed) else {
+            return true;
+        };
         let stopping = &mut self.stopping;
         self.runtime.block_on(async {
             tokio::select! {
@@ -173,5 +177,14 @@ mod tests {
     fn a_cleaner_without_a_backoff_does_not_spin() {
         assert_eq!(backoff(0), LEAST_BACKOFF);
         assert_eq!(backoff(15_000), Duration::from_secs(15));
+    }
+
+    #[test]
+    fn a_throttled_cleaner_saves_up_short_pauses_and_keeps_to_its_rate() {
+        let second = Duration::from_secs(1);
+        assert_eq!(pause(1_050.0, 1_000.0, second), None);
+        assert_eq!(pause(1_250.0, 1_000.0, second), Some(Duration::from_millis(250)));
+        assert_eq!(pause(900.0, 1_000.0, second), None);
+        assert_eq!(pause(1e9, f64::MAX, Duration::ZERO), None);
     }
 }
