@@ -96,21 +96,67 @@ fn read_properties(path: &Path) -> Result<Vec<(String, String)>, ConfigError> {
     })
 }
 
-/// The keys and values of a properties file, in its order; of a key that stands there twice the last one counts.
+/// The keys and values of a properties file, in its order; of a key that stands there twice the last one counts. As in Java
+/// each byte is a character of ISO-8859-1, whatever stands first.
 ///
 /// # Errors
 /// A sentence that says what is wrong with the bytes.
 pub fn parse_properties(bytes: &[u8]) -> Result<Vec<(String, String)>, String> {
     let mut pairs = Vec::new();
-    java_properties::PropertiesIter::new(bytes)
+    let bytes = with_escapes(bytes);
+    java_properties::PropertiesIter::new(bytes.as_slice())
         .read_into(|key, value| pairs.push((key, value)))
         .map_err(|cause| cause.to_string())?;
     Ok(pairs)
 }
 
+/// The same text in ASCII. The parser would look for a byte order mark, take the rest for another encoding, and panic where
+/// it is not one.
+fn with_escapes(bytes: &[u8]) -> Vec<u8> {
+    let mut text = Vec::with_capacity(bytes.len());
+    // Whether a backslash stands before that is not escaped itself: it becomes that of the escape, as it would be dropped.
+    let mut is_escaped = false;
+    for byte in bytes {
+        if byte.is_ascii() {
+            text.push(*byte);
+            is_escaped = *byte == b'\\' && !is_escaped;
+        } else {
+            let escape = format!("\\u{byte:04x}");
+            text.extend_from_slice(
+                escape
+                    .get(usize::from(is_escaped)..)
+                    .unwrap_or_default()
+                    .as_bytes(),
+            );
+            is_escaped = false;
+        }
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bytes_beyond_ascii_are_characters_of_iso_8859_1_wherever_they_stand() {
+        let cases: [(&[u8], &str, &str); 6] = [
+            (b"\xfe\xff\xff\xff=x?\n", "\u{fe}\u{ff}\u{ff}\u{ff}", "x?"),
+            (b"\xff\xfea=1", "\u{ff}\u{fe}a", "1"),
+            (b"\xef\xbb\xbfa=1", "\u{ef}\u{bb}\u{bf}a", "1"),
+            (b"a=\x80\xe9", "a", "\u{80}\u{e9}"),
+            (b"a=\\\xe9\\\\\xe9", "a", "\u{e9}\\\u{e9}"),
+            (b"a=b\\\n  \xe9", "a", "b\u{e9}"),
+        ];
+        for (bytes, key, value) in cases {
+            let parsed = parse_properties(bytes);
+            assert_eq!(
+                parsed,
+                Ok(vec![(key.to_owned(), value.to_owned())]),
+                "{bytes:02x?}"
+            );
+        }
+    }
 
     fn variable(name: &str, value: &str) -> (String, String) {
         (name.to_owned(), value.to_owned())
