@@ -25,6 +25,7 @@ use protocol_compat::messages::{DescribeConfigsRequest, DescribeConfigsResponse,
 
 use self::refusal::Refusal;
 use self::synonyms::Layers;
+use super::named_again::NamedAgain;
 use crate::config::NodeConfig;
 use crate::request::{Handled, RequestContext};
 
@@ -35,10 +36,14 @@ pub fn handle(
     context: &RequestContext,
     body: Bytes,
 ) -> Handled {
-    let request: DescribeConfigsRequest = match context.decode(body) {
+    let mut request: DescribeConfigsRequest = match context.decode(body) {
         Ok(request) => request,
         Err(close) => return close,
     };
+    let mut named = NamedAgain::new();
+    request
+        .resources
+        .retain(|resource| named.is_answered((resource.resource_type, resource.resource_name.clone())));
     let from_file = config.settings.from_file();
     let layers = Layers {
         node_id: config.node_id,

@@ -12,6 +12,7 @@ use protocol_compat::messages::describe_groups_response::{DescribedGroup, Descri
 use protocol_compat::messages::{DescribeGroupsRequest, DescribeGroupsResponse, GroupId, StrBytes};
 
 use super::authorized_operations::GROUP_OPERATIONS;
+use super::named_again::NamedAgain;
 use super::wire_text::{wire, wire_option};
 use crate::group_coordinator::GroupCoordinator;
 use crate::request::{Handled, RequestContext};
@@ -32,7 +33,9 @@ pub fn handle(coordinator: &Arc<GroupCoordinator>, context: &RequestContext, bod
         let with_operations =
             context.version >= FIRST_WITH_AUTHORIZED_OPERATIONS && request.include_authorized_operations;
         let mut groups = Vec::with_capacity(request.groups.len());
-        for group_id in request.groups {
+        let mut named = NamedAgain::new();
+        let asked = request.groups.into_iter();
+        for group_id in asked.filter(|group_id| named.is_answered(group_id.clone())) {
             let described = coordinator.describe_group(&group_id.0).await;
             let mut group = described_group(context.version, group_id, described);
             if with_operations && group.error_code == ErrorCode::None.code() {

@@ -13,6 +13,7 @@ use protocol_compat::messages::describe_producers_response::{
 };
 use protocol_compat::messages::{ProducerId, StrBytes};
 
+use super::named_again::NamedAgain;
 use crate::replica_manager::ReplicaManager;
 use crate::request::{Handled, RequestContext};
 
@@ -22,7 +23,12 @@ pub fn handle(replicas: &Arc<ReplicaManager>, ctx: &RequestContext, body: Bytes)
         Ok(request) => request,
         Err(close) => return close,
     };
-    let topics = request.topics.into_iter().map(|topic| {
+    let mut named = NamedAgain::new();
+    let topics = request.topics.into_iter().map(|mut topic| {
+        let name = &topic.name;
+        topic
+            .partition_indexes
+            .retain(|index| named.is_answered((name.clone(), *index)));
         let refused = topic_refusal(replicas, &topic.name);
         let describe = |index: &i32| match &refused {
             Some((error, message)) => {

@@ -175,3 +175,23 @@ async fn a_member_joins_syncs_beats_is_seen_and_leaves_at_every_version() {
         assert_eq!(deleted.results[0].error_code, 0);
     }
 }
+
+#[tokio::test]
+async fn a_group_that_is_named_again_and_again_is_not_described_as_often() {
+    let coordinator = coordinator();
+    let groups = [vec![GroupId(text("g")); 1000], vec![GroupId(text("h"))]].concat();
+    let described: DescribeGroupsResponse = ask(
+        &coordinator,
+        (ApiKey::DescribeGroups, describe_groups::handle),
+        6,
+        DescribeGroupsRequest::default().with_groups(groups),
+    )
+    .await;
+    assert!(described.groups.len() < 100, "{}", described.groups.len());
+    assert!(
+        described
+            .groups
+            .last()
+            .is_some_and(|last| last.group_id.as_str() == "h")
+    );
+}

@@ -37,6 +37,7 @@ pub mod list_config_resources;
 pub mod list_groups;
 pub mod list_offsets;
 pub mod metadata;
+mod named_again;
 pub mod offset_commit;
 pub mod offset_delete;
 pub mod offset_fetch;

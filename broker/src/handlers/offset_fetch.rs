@@ -18,6 +18,7 @@ use protocol_compat::messages::offset_fetch::{
 use protocol_compat::messages::{OffsetFetchRequest, OffsetFetchResponse, StrBytes};
 use protocol_compat::{ErrorCode, TopicId};
 
+use super::named_again::NamedAgain;
 use super::wire_text::{owned, wire};
 use crate::group_coordinator::GroupCoordinator;
 use crate::request::{Handled, RequestContext};
@@ -64,7 +65,11 @@ pub fn handle(
 /// One group in the newer shape, whatever the version.
 fn groups(version: i16, request: OffsetFetchRequest) -> Vec<OffsetFetchRequestGroup> {
     if version >= FIRST_WITH_GROUPS {
-        return request.groups;
+        let mut named = NamedAgain::new();
+        let groups = request.groups.into_iter();
+        return groups
+            .filter(|group| named.is_answered(group.group_id.clone()))
+            .collect();
     }
     let topics = request.topics.map(|topics| {
         let topics = topics.into_iter().map(|topic| OffsetFetchRequestTopics {
@@ -122,6 +127,8 @@ fn asked_topics(
 ) -> (Vec<TopicPartitions>, Vec<OffsetFetchResponseTopics>) {
     let mut asked = Vec::with_capacity(topics.len());
     let mut unknown = Vec::new();
+    // Metadata of an offset may be a thousand times longer than its partition's number.
+    let mut named = NamedAgain::new();
     for topic in topics {
         let name = match (by_id, image.by_id(topic.topic_id)) {
             (false, _) => owned(&topic.name),
@@ -131,10 +138,12 @@ fn asked_topics(
                 continue;
             }
         };
+        let mut partitions = topic.partition_indexes.clone();
+        partitions.retain(|index| named.is_answered((name.clone(), *index)));
         asked.push(TopicPartitions {
             topic: name,
             topic_id: topic.topic_id,
-            partitions: topic.partition_indexes.clone(),
+            partitions,
         });
     }
     (asked, unknown)
