@@ -168,7 +168,7 @@ pub fn run(damage: &Damage<'_>, opening: Opening) {
     let log = memory::bounded(limit, || opened(sample, &disk, &path, damage, opening));
     let Some(log) = log else { return };
     if opening.is_compacted() {
-        cleaned(&log);
+        cleaned(&log, damage.sealed);
     }
     memory::bounded(limit, || {
         if changed(&log, opening).is_some() && log.close().is_ok() {
@@ -226,7 +226,7 @@ fn contents(log: &PartitionLog) -> Option<Vec<Kept>> {
 }
 
 /// Cleans the log: what stays was there before, and nothing moves.
-fn cleaned(log: &PartitionLog) {
+fn cleaned(log: &PartitionLog, is_sealed: bool) {
     log.update_high_watermark(log.log_end_offset());
     let (start, end, before) = (log.log_start_offset(), log.log_end_offset(), contents(log));
     let Ok(range) = CleanRange::of(log, None, NOW_MS) else {
@@ -241,7 +241,9 @@ fn cleaned(log: &PartitionLog) {
     assert_eq!((log.log_start_offset(), log.log_end_offset()), (start, end));
     let Some(before) = before else { return };
     if let Err(error) = outcome {
-        panic!("a log that can be read can be cleaned: {error}");
+        // A checksum made to fit lets headers through that nobody writes.
+        assert!(is_sealed, "a log that can be read can be cleaned: {error}");
+        return;
     }
     let after = contents(log).expect("a cleaned log can be read");
     assert!(after.len() <= before.len());
