@@ -228,12 +228,18 @@ impl LogOffsetsPartition {
         }
     }
 
-    /// Removes all rows; those of this log from `start` on may come.
+    /// Removes all rows; those of this log from `start` on may come. Rows that were there are gone from the disk before the
+    /// log takes another record: a kill would bring them back, under a log that has grown past what they were made from.
     fn empty(&self, start: i64) -> Result<(), OffsetStoreError> {
         let topic_id = self.led.topic_id().0.into_bytes();
+        let had_rows = self.store.applied_offset(self.partition)?.is_some();
         self.store.clear(self.partition)?;
         self.store
-            .apply(self.partition, &[(TOPIC_ID_ROW, Some(&topic_id))], start)
+            .apply(self.partition, &[(TOPIC_ID_ROW, Some(&topic_id))], start)?;
+        if had_rows {
+            self.store.flush()?;
+        }
+        Ok(())
     }
 }
 

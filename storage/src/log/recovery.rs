@@ -102,7 +102,8 @@ impl PartitionLog {
         Ok(())
     }
 
-    /// The producers' state before `end`: the newest snapshot and the batches behind it.
+    /// The producers' state before `end`: the newest snapshot and the batches behind it that are there, also below the log's
+    /// start: a producer may try again what was deleted meanwhile, and what it sends next follows it.
     pub(super) fn rebuild_producers(&self, end: i64) -> Result<ProducerState, LogError> {
         let dir = self.dir.read().clone();
         let snapshot = if self.files.disk().exists(&dir)? {
@@ -111,7 +112,6 @@ impl PartitionLog {
             None
         };
         let (from, mut state) = snapshot.unwrap_or((i64::MIN, ProducerState::default()));
-        let from = from.max(self.log_start_offset());
         for segment in self.segments.load().iter() {
             let next_base = segment_end(&self.segments.load(), segment);
             if next_base <= from || segment.size_bytes() == 0 || from >= end {

@@ -11,6 +11,7 @@ use super::testing::{TestBatch, batch};
 use super::*;
 use crate::disk::{Disk, OpenMode, SimDisk, SimFault};
 
+mod deleted_records;
 mod flushing;
 
 struct Fixture {

@@ -9,6 +9,7 @@ use protocol_compat::record_batch::builder::BatchBuilder;
 use protocol_compat::{TopicId, TopicPartition};
 use storage::disk::{Disk, SimDisk};
 use storage::log::{AppendOrigin, FileCache, LogConfig, OpenParams, PartitionLog};
+use storage::offset_store::OffsetStoreOptions;
 use uuid::Uuid;
 
 use super::*;
@@ -194,4 +195,41 @@ fn rows_of_a_topic_that_was_deleted_are_not_those_of_its_successor() {
         elsewhere.append(&[offset("new", 0, round)], 1).unwrap();
     }
     assert_eq!(rows(&open(&successor, &store)), ["new-0=5"]);
+}
+
+/// What a kill leaves of a store: its files, without what was in memory only.
+fn killed(store_dir: &std::path::Path, copy: &std::path::Path) -> Arc<OffsetStore> {
+    std::fs::create_dir_all(copy).unwrap();
+    for entry in std::fs::read_dir(store_dir).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), copy.join(entry.file_name())).unwrap();
+    }
+    open_store(copy)
+}
+
+fn open_store(dir: &std::path::Path) -> Arc<OffsetStore> {
+    let options = OffsetStoreOptions {
+        memory_bytes: 1 << 20,
+        max_open_files: 8,
+    };
+    Arc::new(OffsetStore::open(dir, &options).unwrap())
+}
+
+#[test]
+fn rows_that_a_power_cut_took_from_the_log_do_not_come_back_when_the_log_has_grown_past_them() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (before, after) = (scratch.path().join("before"), scratch.path().join("after"));
+    let led = led("a", 1);
+    let store = open_store(&before);
+    filled(&led, &store);
+    store_rows::apply(&store, 3, &[offset("lost", 0, 9)], 6).unwrap();
+    store.flush().unwrap();
+    let partition = open(&led, &store);
+    assert_eq!(rows(&partition), ALL);
+    for number in 0..4 {
+        write(&partition, &[offset("t", 0, 3 + number)]);
+    }
+    let grown = rows(&partition);
+    let store = killed(&before, &after);
+    assert_eq!(rows(&open(&led, &store)), grown);
 }
