@@ -86,7 +86,8 @@ pub struct PartitionLog {
     entries: BTreeMap<i64, Entry>,
     places: BTreeMap<RecordId, i64>,
     by_key: BTreeMap<Vec<u8>, Vec<RecordId>>,
-    cut: Option<Cut>,
+    /// One behind the other.
+    cuts: Vec<Cut>,
 }
 
 impl PartitionLog {
@@ -174,7 +175,7 @@ impl PartitionLog {
 
     /// A power cut that may have taken what was not flushed; `since` is the life after it.
     pub fn may_have_lost_a_tail(&mut self, since: u32) {
-        self.cut = Some(Cut {
+        self.cuts.push(Cut {
             since,
             kept_below: 0,
             lost_from: i64::MAX,
@@ -183,12 +184,12 @@ impl PartitionLog {
 
     /// Whether a power cut may have taken what was acknowledged.
     pub fn may_have_lost_records(&self) -> bool {
-        self.cut.is_some()
+        !self.cuts.is_empty()
     }
 
     fn is_uncertain(&self, offset: i64, entry: Entry) -> bool {
-        self.cut
-            .is_some_and(|cut| entry.life < cut.since && offset >= cut.kept_below)
+        let mut cuts = self.cuts.iter();
+        cuts.any(|cut| entry.life < cut.since && offset >= cut.kept_below)
     }
 
     fn place(&mut self, offset: i64, id: RecordId, life: u32, out: &mut Vec<Violation>) {
@@ -200,8 +201,10 @@ impl PartitionLog {
         self.replace_earlier_record(offset, id, out);
         self.check_resurrection(offset, id, out);
         let sent_in_life = self.records.get(&id).map_or(0, |record| record.sent_in_life);
-        if self.cut.is_some_and(|cut| sent_in_life >= cut.since) {
-            self.lose_from(offset, out);
+        // What was sent after a cut stands where the log ended then, or behind it.
+        let earlier = |cut: &Cut| cut.since <= sent_in_life && cut.lost_from > offset;
+        while let Some(cut) = self.cuts.iter().position(earlier) {
+            self.lose_in(cut, offset, out);
         }
         self.entries.insert(offset, Entry { id, life });
         self.places.insert(id, offset);
@@ -215,7 +218,7 @@ impl PartitionLog {
         };
         let entry = self.entries.get(&earlier).copied();
         if entry.is_some_and(|entry| self.is_uncertain(earlier, entry)) {
-            return self.lose_from(earlier.min(offset), out);
+            return self.lose_from(earlier.min(offset), entry.map_or(0, |entry| entry.life), out);
         }
         let what = format!("{id} of {} stands at {earlier} and at {offset}", self.name);
         out.push(Violation::new("G5", "duplicate", what));
@@ -227,7 +230,7 @@ impl PartitionLog {
             return;
         };
         if self.is_uncertain(offset, earlier) {
-            return self.lose_from(offset, out);
+            return self.lose_from(offset, earlier.life, out);
         }
         let what = format!("offset {offset} of {} had {} and has {id}", self.name, earlier.id);
         out.push(Violation::new("G2", "inconsistent-offsets", what));
@@ -247,7 +250,7 @@ impl PartitionLog {
 
     fn kept(&mut self, offset: i64, seen_in_life: u32, out: &mut Vec<Violation>) {
         let name = &self.name;
-        if let Some(cut) = self.cut.as_mut().filter(|cut| seen_in_life < cut.since) {
+        for cut in self.cuts.iter_mut().filter(|cut| seen_in_life < cut.since) {
             cut.kept_below = cut.kept_below.max(offset + 1);
             if cut.kept_below > cut.lost_from {
                 let what = format!(
@@ -259,14 +262,19 @@ impl PartitionLog {
         }
     }
 
-    /// All that was there before the cut, from `offset` on, is gone.
-    fn lose_from(&mut self, offset: i64, out: &mut Vec<Violation>) {
-        let Some(cut) = self.cut.as_mut() else {
+    /// What stood at `offset` and was last seen in `life` is gone: the first cut after that life that can have taken it did.
+    fn lose_from(&mut self, offset: i64, life: u32, out: &mut Vec<Violation>) {
+        let may_have_taken = |cut: &Cut| life < cut.since && offset >= cut.kept_below;
+        if let Some(cut) = self.cuts.iter().position(may_have_taken) {
+            self.lose_in(cut, offset, out);
+        }
+    }
+
+    /// All that was there before the cut with this number, from `offset` on, is gone.
+    fn lose_in(&mut self, cut: usize, offset: i64, out: &mut Vec<Violation>) {
+        let Some(cut) = self.cuts.get_mut(cut).filter(|cut| offset < cut.lost_from) else {
             return;
         };
-        if offset >= cut.lost_from {
-            return;
-        }
         cut.lost_from = offset;
         let cut = *cut;
         if cut.kept_below > offset {
@@ -384,7 +392,7 @@ impl PartitionLog {
     /// The log was read from `start` to `end` (exclusive) at rest: what was acknowledged is there or may be gone.
     pub fn check_at_rest(&mut self, start: i64, end: i64, out: &mut Vec<Violation>) {
         self.check_end(end, out);
-        let first_certain_life = self.cut.map_or(0, |cut| cut.since);
+        let first_certain_life = self.cuts.last().map_or(0, |cut| cut.since);
         let all_remain = start == 0 && !self.removal.is_compacted;
         for (id, record) in &self.records {
             let is_there = self.places.contains_key(id);
@@ -394,7 +402,7 @@ impl PartitionLog {
                 out.push(Violation::new("G1", "unseen", what));
             }
         }
-        if all_remain && self.cut.is_none() {
+        if all_remain && self.cuts.is_empty() {
             self.check_gaps_of_producers(out);
         }
     }
@@ -407,7 +415,7 @@ impl PartitionLog {
             .collect();
         for (offset, entry) in beyond {
             if self.is_uncertain(offset, entry) {
-                self.lose_from(offset, out);
+                self.lose_from(offset, entry.life, out);
             } else {
                 let what = format!("{} ends at {end}, but {} was at {offset}", self.name, entry.id);
                 out.push(Violation::new("G1", "lost-write", what));

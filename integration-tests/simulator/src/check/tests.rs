@@ -346,6 +346,23 @@ fn in_default_mode_a_power_cut_may_take_a_tail_and_new_records_may_stand_there()
 }
 
 #[test]
+fn what_the_first_of_two_power_cuts_took_says_nothing_of_what_came_between_them() {
+    let records: Vec<MarkedRecord> = (0..4).map(|number| record(1, number)).collect();
+    let [a, b, c, d] = &records[..] else {
+        panic!("four records");
+    };
+    let unheard = record(2, 0);
+    let mut story = Story::new(false);
+    story.writes(a, 0).writes(b, 1).writes(c, 2).power_cut();
+    // Nobody hears of the record at 1, which stands where the first cut took one, before the second cut.
+    story.sends(&unheard).writes(d, 2).power_cut();
+    story
+        .reads(0, &[(0, a), (1, &unheard), (2, d)])
+        .rests(0, 3)
+        .is_clean();
+}
+
+#[test]
 fn in_default_mode_a_power_cut_leaves_no_hole() {
     let [a, b, c, ..] = five();
     let d = record(2, 0);
