@@ -18,6 +18,8 @@ mod flusher;
 mod full_disk_tests;
 mod opening;
 mod passes;
+#[cfg(test)]
+mod retention_tests;
 mod status;
 #[cfg(test)]
 mod tests;

@@ -28,13 +28,32 @@ impl PartitionLog {
     /// # Errors
     /// [`LogError`]; on an input/output error the log is offline.
     pub fn delete_old_segments(&self, now_ms: i64) -> Result<DeletedFiles, LogError> {
+        match self.start_after_retention(now_ms)? {
+            Some(start) => self.delete_segments_before(start),
+            None => Ok(DeletedFiles::default()),
+        }
+    }
+
+    /// Where the log begins once the retention settings have had their way; `None` where they take nothing. Nothing is
+    /// taken yet: an owner that keeps claims writes this one first, so that a start that was shown does not go back.
+    ///
+    /// # Errors
+    /// [`LogError`]; on an input/output error the log is offline.
+    pub fn start_after_retention(&self, now_ms: i64) -> Result<Option<i64>, LogError> {
         let config = self.config.load_full();
         self.guarded(|| {
             let doomed = self.count_deletable(&config, now_ms);
             if doomed == 0 {
-                return Ok(DeletedFiles::default());
+                return Ok(None);
             }
-            self.delete_first_segments(doomed, &config, now_ms)
+            if doomed == self.segments.load().len() {
+                // A log always has a segment to append to.
+                self.roll(now_ms)?;
+            }
+            let doomed = self.count_deletable(&config, now_ms);
+            let segments = self.segments.load();
+            let kept = segments.get(doomed).or(segments.last());
+            Ok(kept.map(|segment| segment.base_offset).filter(|_| doomed > 0))
         })
     }
 
@@ -67,36 +86,33 @@ impl PartitionLog {
         count
     }
 
-    fn delete_first_segments(
-        &self,
-        count: usize,
-        config: &LogConfig,
-        now_ms: i64,
-    ) -> Result<DeletedFiles, LogError> {
-        if count == self.segments.load().len() {
-            // A log always has a segment to append to.
-            self.roll(now_ms)?;
-        }
-        let _writer = self.writer.lock();
-        // Compaction may have put one segment in the place of several since they were counted.
-        let count = self.count_deletable(config, now_ms);
-        let segments = self.segments.load_full();
-        let (doomed, kept) = segments.split_at(count.min(segments.len().saturating_sub(1)));
-        let Some(new_start) = kept.first().map(|segment| segment.base_offset) else {
-            return Ok(DeletedFiles::default());
-        };
-        self.raise_start(new_start)?;
-        self.segments.store(Arc::new(kept.to_vec()));
-        let mut deleted = DeletedFiles {
-            segments: doomed.len(),
-            ..DeletedFiles::default()
-        };
-        for segment in doomed {
-            deleted.paths.extend(segment.mark_deleted(&self.files)?);
-        }
-        let dir = self.dir.read().clone();
-        producer_snapshot::remove_where(self.files.disk(), &dir, |at| at < new_start)?;
-        Ok(deleted)
+    /// Lets the log begin at `start`, which [`PartitionLog::start_after_retention`] gave, and takes away the segments that
+    /// end there or before.
+    ///
+    /// # Errors
+    /// [`LogError`]; on an input/output error the log is offline.
+    pub fn delete_segments_before(&self, start: i64) -> Result<DeletedFiles, LogError> {
+        self.guarded(|| {
+            let _writer = self.writer.lock();
+            let segments = self.segments.load_full();
+            // Compaction may have put one segment in the place of several since the start was found.
+            let ends = segments.iter().skip(1).map(|next| next.base_offset);
+            let doomed = ends.take_while(|end| *end <= start).count();
+            let (doomed, kept) = segments.split_at(doomed);
+            self.raise_start(start)?;
+            self.segments.store(Arc::new(kept.to_vec()));
+            let mut deleted = DeletedFiles {
+                segments: doomed.len(),
+                ..DeletedFiles::default()
+            };
+            for segment in doomed {
+                deleted.paths.extend(segment.mark_deleted(&self.files)?);
+            }
+            let new_base = kept.first().map_or(start, |segment| segment.base_offset);
+            let dir = self.dir.read().clone();
+            producer_snapshot::remove_where(self.files.disk(), &dir, |at| at < new_base)?;
+            Ok(deleted)
+        })
     }
 
     /// Renames the partition's directory: the first step of its deletion, after which no start takes it for a partition.

@@ -129,7 +129,13 @@ impl LogManager {
             RetentionDue::Yes => {
                 let visited = slot.visit(self, opening, |log| {
                     owner.opened(log);
-                    log.delete_old_segments(now_ms)
+                    let Some(start) = log.start_after_retention(now_ms)? else {
+                        return Ok(DeletedFiles::default());
+                    };
+                    let claimed = slot.directory().claim_starts([(partition.clone(), start)]);
+                    // On a full disk the claim waits for room, for it is retention that makes some.
+                    claimed.or_else(|error| slot.directory().failure().map_or(Ok(()), |_| Err(error)))?;
+                    log.delete_segments_before(start)
                 })?;
                 let DeletedFiles { paths, segments } = visited.unwrap_or_default();
                 self.deletions.add(paths, now_ms.saturating_add(delay_ms));

@@ -205,6 +205,19 @@ impl Directory {
         result
     }
 
+    /// Writes where logs are about to begin, before anybody sees it: what a client was shown does not go back after a crash.
+    ///
+    /// # Errors
+    /// The file system's; the directory is offline but for a full disk, where the claims wait for room.
+    pub fn claim_starts(&self, starts: impl IntoIterator<Item = (TopicPartition, i64)>) -> io::Result<()> {
+        self.update_claims(|claims| {
+            for (partition, start) in starts {
+                let known = claims.log_starts.entry(partition).or_insert(start);
+                *known = start.max(*known);
+            }
+        })
+    }
+
     /// Writes what a full disk kept from the checkpoints: a partition that is created must not inherit a claim of a deleted
     /// one of its name.
     ///

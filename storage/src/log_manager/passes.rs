@@ -15,17 +15,48 @@ impl LogManager {
     /// the others go on. Closed logs are opened where there is something to take.
     pub fn retention_pass(&self, owner: &dyn LogOwner, now_ms: i64) -> usize {
         let mut segments = self.closed_retention_pass(owner, now_ms);
-        for (_, log) in self.working_logs() {
-            match log.delete_old_segments(now_ms) {
+        let mut planned = Vec::new();
+        for (partition, log) in self.working_logs() {
+            match log.start_after_retention(now_ms) {
+                Ok(Some(start)) => planned.push((partition, log, start)),
+                Ok(None) => {}
+                Err(error) => tracing::error!(log = %partition, %error, "retention failed"),
+            }
+        }
+        self.claim_starts(&planned);
+        for (partition, log, start) in planned {
+            match log.delete_segments_before(start) {
                 Ok(deleted) => {
                     segments += deleted.segments;
                     let due_ms = now_ms.saturating_add(log.config().file_delete_delay_ms);
                     self.deletions.add(deleted.paths, due_ms);
                 }
-                Err(error) => tracing::error!(log = %log.topic_partition(), %error, "retention failed"),
+                Err(error) => tracing::error!(log = %partition, %error, "retention failed"),
             }
         }
         segments
+    }
+
+    /// Writes where logs are about to begin, once for each directory. Where the disk is full the claim waits for room, for
+    /// it is retention that makes some.
+    fn claim_starts(&self, planned: &[(TopicPartition, Arc<PartitionLog>, i64)]) {
+        for dir in &self.dirs {
+            let here = planned.iter().filter(|(partition, _, _)| {
+                let slots = self.slots.read();
+                slots
+                    .get(partition)
+                    .is_some_and(|slot| Arc::ptr_eq(slot.directory(), dir))
+            });
+            let starts: Vec<_> = here
+                .map(|(partition, _, start)| (partition.clone(), *start))
+                .collect();
+            if starts.is_empty() {
+                continue;
+            }
+            if let Err(error) = dir.claim_starts(starts) {
+                tracing::warn!(dir = %dir.path().display(), %error, "could not write where logs are to begin");
+            }
+        }
     }
 
     /// Forgets idempotent producers that were not seen for `expiration_ms` (`producer.id.expiration.ms`).
@@ -100,16 +131,10 @@ impl LogManager {
         let Some((slot, log)) = slot.and_then(|slot| slot.log().map(|log| (slot, log))) else {
             return Err(LogError::Offline(partition.to_string()));
         };
-        let start = log.delete_records_before(offset)?;
-        if start > 0 {
-            slot.directory().update_claims(|claims| {
-                // Another caller may have raised it further meanwhile.
-                claims
-                    .log_starts
-                    .insert(partition.clone(), log.log_start_offset());
-            })?;
+        if (log.log_start_offset() + 1..=log.high_watermark()).contains(&offset) {
+            slot.directory().claim_starts([(partition.clone(), offset)])?;
         }
-        Ok(start)
+        log.delete_records_before(offset)
     }
 
     /// Closes all logs and leaves the marker in each directory where nothing is left to recover. Nobody appends any
