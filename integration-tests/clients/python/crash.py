@@ -31,7 +31,7 @@ PARTITIONS = 4
 PRODUCERS = 2
 # Every so many rounds the kill waits until the group has committed: members need longer to join than most lives last.
 COMMIT_EVERY = 4
-COMMIT_WAIT_SECONDS = 30
+COMMIT_WAIT_SECONDS = 60
 # So many rounds share a topic, and so many records go out in a second: checking all of them must stay quick.
 ROUNDS_PER_TOPIC = 100
 RECORDS_PER_SECOND = 1_000
@@ -123,7 +123,7 @@ class Sender(threading.Thread):
             except BufferError:
                 self.producer.poll(0.05)
             self.producer.poll(0)
-        left = self.producer.flush(60)
+        left = self.producer.flush(240)
         if left:
             self.errors.append(f"{left} records were never acknowledged")
 
@@ -211,6 +211,19 @@ def wait_for_commit(floor, lock):
     return False
 
 
+def wait_until_read(floor, ends, lock):
+    """Returns once the group has committed everything, or nothing more for a minute."""
+    known, deadline = -1, 0
+    while any(floor[p] < ends[p] for p in ends):
+        with lock:
+            now = sum(floor.values())
+        if now > known:
+            known, deadline = now, time.monotonic() + 60
+        elif time.monotonic() > deadline:
+            return
+        time.sleep(0.1)
+
+
 def violations(log, senders, readers, floor, last_committed):
     """Sentences on everything that is not as promised."""
     found = []
@@ -290,12 +303,10 @@ def kill_under_load(node, chance, rounds, name, figures):
                       for p in promised if now[p] < promised[p]]
     stop_sending.set()
     for sender in senders:
-        sender.join(90)
+        sender.join(300)
     log = whole_log(address, name)
     ends = {p: len(log[p]) for p in range(PARTITIONS)}
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and any(floor[p] < ends[p] for p in ends):
-        time.sleep(0.1)
+    wait_until_read(floor, ends, lock)
     stop_reading.set()
     for reader in readers:
         reader.join(30)

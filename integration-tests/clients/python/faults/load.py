@@ -42,12 +42,10 @@ class Load:
         """Stops the clients, reads everything back and checks it; the exit code."""
         self.stop_sending.set()
         for sender in self.senders:
-            sender.join(90)
+            sender.join(300)
         log = crash.whole_log(self.node.address)
         ends = {p: len(log[p]) for p in range(crash.PARTITIONS)}
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline and any(self.floor[p] < ends[p] for p in ends):
-            time.sleep(0.1)
+        crash.wait_until_read(self.floor, ends, self.lock)
         self.stop_reading.set()
         for reader in self.readers:
             reader.join(30)
