@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal};
+
 const PROPERTIES: &str = "server.properties";
 const OUTPUT: &str = "output";
 const STARTING: Duration = Duration::from_secs(30);
@@ -57,12 +59,7 @@ impl Node {
 
     /// Stops the node as an operator does; its directory stays.
     pub fn stop(&mut self) -> io::Result<()> {
-        let pid = self.process.id().to_string();
-        let sent = Command::new("kill").args(["-TERM", &pid]).status()?;
-        if !sent.success() {
-            return Err(io::Error::other("kill -TERM failed"));
-        }
-        self.process.wait().map(drop)
+        terminate(&mut self.process)
     }
 
     /// Starts it again after [`Node::kill`] or [`Node::stop`].
@@ -105,6 +102,15 @@ impl Node {
         }
         Ok(())
     }
+}
+
+/// Asks a process to stop, as an operator does, and waits until it has.
+///
+/// # Errors
+/// The system's.
+pub fn terminate(process: &mut Child) -> io::Result<()> {
+    rustix::process::kill_process(Pid::from_child(process), Signal::TERM)?;
+    process.wait().map(drop)
 }
 
 impl Drop for Node {

@@ -9,6 +9,7 @@ use super::client::{Client, Request};
 use super::process;
 use super::recovery::{await_ready, start};
 use crate::metrics;
+use crate::node::terminate;
 
 const TOPIC: &str = "offsets";
 /// Offsets of one group, all in one request.
@@ -165,14 +166,4 @@ fn look(
         ready,
         resident_bytes: process::resident_bytes(process.id())?,
     })
-}
-
-/// Stops a process as an operator does.
-fn terminate(process: &mut Child) -> io::Result<()> {
-    let pid = process.id().to_string();
-    let sent = Command::new("kill").args(["-TERM", &pid]).status()?;
-    if !sent.success() {
-        return Err(io::Error::other("kill -TERM failed"));
-    }
-    process.wait().map(drop)
 }
