@@ -46,7 +46,7 @@ const NEVER: Duration = Duration::from_secs(24 * 3600);
 const UNCOUNTED_REQUEST_BYTES: usize = 64 << 10;
 
 /// After so many bytes a connection lets the others have their turn: a peer that sends without a pause is always ready.
-const BYTES_OF_A_TURN: usize = 128 << 10;
+const BYTES_OF_A_TURN: usize = 1 << 20;
 
 /// Why a connection ended.
 #[derive(Debug, Error)]
