@@ -310,8 +310,8 @@ impl<S: ByteStream> Connection<S> {
         if written > 0 {
             self.last_activity = Instant::now();
             self.network.metrics.sent_bytes.inc_by(written as u64);
-            self.untaken.set(self.output.bytes());
         }
+        self.untaken.set(self.output.bytes());
         Ok(())
     }
 
@@ -432,7 +432,6 @@ impl<S: ByteStream> Connection<S> {
     fn answer(&mut self, frame: ResponseFrame) -> Result<(), End> {
         self.network.metrics.errors(frame.api_key, &frame.errors);
         self.output.push(frame.pieces?);
-        self.untaken.set(self.output.bytes());
         Ok(())
     }
 

@@ -352,9 +352,11 @@ pub(super) struct UntakenAnswers {
 }
 
 impl UntakenAnswers {
-    /// There are so many now.
+    /// There are so many now. Costs nothing where nothing has changed, as with a peer that takes every answer at once.
     pub(super) fn set(&mut self, bytes: usize) {
-        let Some(budget) = &self.budget.0 else { return };
+        let Some(budget) = self.budget.0.as_ref().filter(|_| bytes != self.bytes) else {
+            return;
+        };
         if bytes > self.bytes {
             budget
                 .untaken_bytes

@@ -1,13 +1,12 @@
 //! A committer without membership: it commits, reads back and deletes the offsets of a group that has no members.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use futures_util::future::LocalBoxFuture;
-use tokio::time::sleep;
 use uuid::Uuid;
 
 use super::offsets::Committing;
+use super::pace::pause;
 use super::topics::{self, Topic};
 use crate::client::{Client, Failure};
 use crate::rng::Rng;
@@ -47,11 +46,8 @@ impl Committer {
         let mut client = Client::new(world, &self.name);
         let mut topic_id = None;
         while self.left > 0 && world.phase() == Phase::Working {
-            let pause_ms = match self.step(&mut client, world, &mut topic_id).await {
-                Ok(()) => self.rng.below(150),
-                Err(_) => self.rng.between(50, 400),
-            };
-            sleep(Duration::from_millis(pause_ms)).await;
+            let step = self.step(&mut client, world, &mut topic_id).await;
+            pause(&mut self.rng, step, 150).await;
         }
     }
 
@@ -61,10 +57,7 @@ impl Committer {
         world: &World,
         topic_id: &mut Option<Uuid>,
     ) -> Result<(), Failure> {
-        if topic_id.is_none() {
-            *topic_id = topics::id_of(client, world, &self.topic).await?;
-        }
-        let id = topic_id.ok_or(Failure::NotSent)?;
+        let id = topics::known_id(client, world, &self.topic, topic_id).await?;
         self.left -= 1;
         let index = self.rng.below(self.topic.partitions as u64) as i32;
         match self.rng.below(10) {

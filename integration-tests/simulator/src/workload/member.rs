@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::fetch::{self, EARLIEST, Fetcher, Step, Style};
 use super::membership::{Joined, Membership, Versions};
 use super::offsets::Committing;
+use super::pace::pause;
 use super::topics::{self, Topic};
 use crate::client::{Client, Failure};
 use crate::rng::Rng;
@@ -76,11 +77,8 @@ impl Member {
             if world.phase() == Phase::Healing {
                 self.left = self.left.min(HEALTHY_STEPS);
             }
-            let pause_ms = match self.step(&mut client, world, &mut fetcher).await {
-                Ok(()) => self.rng.below(100),
-                Err(_) => self.rng.between(50, 400),
-            };
-            sleep(Duration::from_millis(pause_ms)).await;
+            let step = self.step(&mut client, world, &mut fetcher).await;
+            pause(&mut self.rng, step, 100).await;
         }
     }
 
@@ -90,15 +88,7 @@ impl Member {
         world: &World,
         fetcher: &mut Option<Fetcher>,
     ) -> Result<(), Failure> {
-        let topic_id = match self.topic_id {
-            Some(id) => id,
-            None => {
-                let id = topics::id_of(client, world, &self.topic)
-                    .await?
-                    .ok_or(Failure::NotSent)?;
-                *self.topic_id.insert(id)
-            }
-        };
+        let topic_id = topics::known_id(client, world, &self.topic, &mut self.topic_id).await?;
         self.left -= 1;
         match &self.state {
             State::Out => self.join(client, world).await,

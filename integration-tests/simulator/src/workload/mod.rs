@@ -9,6 +9,7 @@ mod member;
 mod membership;
 mod offsets;
 mod outcomes;
+mod pace;
 mod plain_producer;
 mod produce;
 mod reader;

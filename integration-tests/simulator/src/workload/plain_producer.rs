@@ -1,15 +1,13 @@
 //! A producer without sequence numbers that sends every batch once, with any kind of acknowledgement.
 
-use std::time::Duration;
-
 use futures_util::future::LocalBoxFuture;
 use kafka_protocol::messages::ProduceRequest;
 use protocol_compat::error_code::ErrorCode;
-use tokio::time::sleep;
 use uuid::Uuid;
 
 use super::batches;
 use super::outcomes::{self, Outcome};
+use super::pace::pause;
 use super::produce::{self, Style};
 use super::topics::{self, Topic};
 use crate::client::{Client, Failure};
@@ -49,14 +47,11 @@ impl PlainProducer {
         let mut client = Client::new(world, &self.name);
         let mut topic_id = None;
         while self.left > 0 && world.phase() == Phase::Working {
-            let pause_ms = match self.step(&mut client, world, &mut topic_id).await {
-                Ok(()) => self.rng.below(60),
-                Err(_) => {
-                    topic_id = None;
-                    self.rng.between(50, 400)
-                }
-            };
-            sleep(Duration::from_millis(pause_ms)).await;
+            let step = self.step(&mut client, world, &mut topic_id).await;
+            if step.is_err() {
+                topic_id = None;
+            }
+            pause(&mut self.rng, step, 60).await;
         }
     }
 
@@ -66,10 +61,7 @@ impl PlainProducer {
         world: &World,
         topic_id: &mut Option<Uuid>,
     ) -> Result<(), Failure> {
-        if topic_id.is_none() {
-            *topic_id = topics::id_of(client, world, &self.topic).await?;
-        }
-        let id = topic_id.ok_or(Failure::NotSent)?;
+        let id = topics::known_id(client, world, &self.topic, topic_id).await?;
         self.left -= 1;
         let (request, sent) = self.request(id, world);
         if self.acks == 0 {

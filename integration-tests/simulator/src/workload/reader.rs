@@ -1,14 +1,13 @@
 //! A reader that follows some partitions of a topic from their start, and goes back to earlier offsets now and then.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use futures_util::future::LocalBoxFuture;
 use protocol_compat::error_code::ErrorCode;
-use tokio::time::sleep;
 use uuid::Uuid;
 
 use super::fetch::{self, EARLIEST, Fetcher, Step, Style};
+use super::pace::pause;
 use super::topics::{self, Topic};
 use crate::client::{Client, Failure};
 use crate::rng::Rng;
@@ -47,11 +46,8 @@ impl Reader {
         let mut client = Client::new(world, &self.name);
         let mut fetcher = None;
         while self.left > 0 && world.phase() == Phase::Working {
-            let pause_ms = match self.step(&mut client, world, &mut fetcher).await {
-                Ok(()) => self.rng.below(100),
-                Err(_) => self.rng.between(50, 400),
-            };
-            sleep(Duration::from_millis(pause_ms)).await;
+            let step = self.step(&mut client, world, &mut fetcher).await;
+            pause(&mut self.rng, step, 100).await;
         }
     }
 

@@ -122,6 +122,22 @@ pub async fn id_of(client: &mut Client, world: &World, topic: &Topic) -> Result<
     create(client, world, topic).await
 }
 
+/// The topic's id, asked for until it is `known`.
+///
+/// # Errors
+/// The node did not answer, or the topic is missing and volatile.
+pub async fn known_id(
+    client: &mut Client,
+    world: &World,
+    topic: &Topic,
+    known: &mut Option<Uuid>,
+) -> Result<Uuid, Failure> {
+    if known.is_none() {
+        *known = id_of(client, world, topic).await?;
+    }
+    known.ok_or(Failure::NotSent)
+}
+
 /// The topic's id, if the node knows it.
 ///
 /// # Errors
