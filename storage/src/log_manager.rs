@@ -23,6 +23,9 @@ mod retention_tests;
 mod status;
 #[cfg(test)]
 mod tests;
+mod twins;
+#[cfg(test)]
+mod twins_tests;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
@@ -45,6 +48,7 @@ use deletion::Deletions;
 use directory::Directory;
 use flusher::Flusher;
 use opening::{Opening, Slot};
+use twins::Twins;
 
 /// Settings of the manager.
 #[derive(Clone, Debug)]
@@ -73,7 +77,8 @@ pub struct LogManager {
     dirs: Vec<Arc<Directory>>,
     files: Arc<FileCache>,
     slots: RwLock<BTreeMap<TopicPartition, Arc<Slot>>>,
-    /// Left by a crash, in the order in which they are recovered.
+    twins: Twins,
+    /// Left by a crash, or with several places, in the order in which they are looked after.
     unrecovered: Mutex<VecDeque<TopicPartition>>,
     deletions: Deletions,
     flusher: Flusher,
@@ -91,7 +96,7 @@ impl LogManager {
     /// Takes the log directories and looks what is in them; opens no log.
     ///
     /// # Errors
-    /// [`OpenError`]: the directories cannot be taken, or a partition stands in two of them.
+    /// [`OpenError`]: the directories cannot be taken, or a partition of one topic stands in two of them.
     pub fn open(
         disk: &Disk,
         dirs: &[PathBuf],
@@ -101,6 +106,7 @@ impl LogManager {
         let taken = crate::log_dirs::open(disk, dirs, &config.identity, &mut new_id)?;
         let mut opened = Vec::new();
         let mut slots = BTreeMap::new();
+        let mut twins = Twins::default();
         let mut unrecovered = VecDeque::new();
         let deletions = Deletions::default();
         for dir in taken.dirs {
@@ -108,12 +114,10 @@ impl LogManager {
             let directory = Arc::new(directory);
             for topic_partition in content.partitions {
                 let slot = Arc::new(Slot::found(directory.clone()));
-                if let Some(other) = slots.insert(topic_partition.clone(), slot) {
-                    return Err(OpenError::PartitionTwice {
-                        partition: topic_partition,
-                        first: other.directory().path().to_owned(),
-                        second: directory.path().to_owned(),
-                    });
+                if slots.contains_key(&topic_partition) || twins.contains(&topic_partition) {
+                    twins.add(&topic_partition, &mut slots, slot);
+                } else {
+                    slots.insert(topic_partition.clone(), slot);
                 }
                 if directory.crash().is_some() {
                     unrecovered.push_back(topic_partition);
@@ -122,12 +126,15 @@ impl LogManager {
             deletions.add(content.deleted, i64::MIN);
             opened.push(directory);
         }
+        twins.tell_apart(disk)?;
+        unrecovered.extend(twins.partitions());
         Ok(LogManager {
             disk: disk.clone(),
             cluster_id: taken.cluster_id,
             dirs: opened,
             files: FileCache::new(disk.clone(), config.max_open_files),
             slots: RwLock::new(slots),
+            twins,
             unrecovered: Mutex::new(unrecovered),
             deletions,
             flusher: Flusher::new(config.flush_threads),
@@ -185,6 +192,16 @@ impl LogManager {
             .then_some(first.broker_epoch)
     }
 
+    /// Whether a log directory failed before it was known what it holds: a partition without a place may have one there.
+    pub fn has_unread_directory(&self) -> bool {
+        self.dirs.iter().any(|dir| !dir.was_read())
+    }
+
+    /// Whether the partition has a place in a directory that was read.
+    pub fn has_place(&self, partition: &TopicPartition) -> bool {
+        self.slots.read().contains_key(partition) || self.twins.contains(partition)
+    }
+
     /// The open files of all logs.
     pub fn files(&self) -> &Arc<FileCache> {
         &self.files
@@ -219,7 +236,7 @@ impl LogManager {
             config,
             now_ms,
         };
-        self.slot(partition)?.open(self, opening, events)
+        self.slot(&opening)?.open(self, opening, events)
     }
 
     /// Puts the configurations that `change` gives in force in the open logs.
@@ -247,10 +264,12 @@ impl LogManager {
             .is_none_or(|slot| slot.directory().has_space())
     }
 
-    fn slot(&self, partition: &TopicPartition) -> Result<Arc<Slot>, LogError> {
+    fn slot(&self, opening: &Opening<'_>) -> Result<Arc<Slot>, LogError> {
+        let partition = opening.partition;
         if let Some(slot) = self.slots.read().get(partition) {
             return Ok(slot.clone());
         }
+        self.settle_twins(partition, opening.topic_id, opening.now_ms)?;
         let mut slots = self.slots.write();
         if let Some(slot) = slots.get(partition) {
             return Ok(slot.clone());

@@ -7,7 +7,7 @@ use metadata::configs::ConfigResource;
 use metadata::image::{MetadataImage, PartitionImage, TopicImage};
 use protocol_compat::{BrokerId, ErrorCode, TopicId, TopicPartition};
 use storage::disk::{Disk, SimDisk};
-use storage::log_dirs::NodeIdentity;
+use storage::log_dirs::{NodeIdentity, OpenError};
 use storage::log_manager::{LogManager, LogManagerConfig, LogOwner};
 use uuid::Uuid;
 
@@ -19,13 +19,18 @@ use crate::metadata_cache::MetadataCache;
 const NODE: BrokerId = BrokerId(1);
 
 /// A node that leads `orders` and `payments` with two partitions each.
-struct Node {
-    cache: MetadataCache,
-    replicas: ReplicaManager,
+pub(super) struct Node {
+    pub cache: MetadataCache,
+    pub replicas: ReplicaManager,
 }
 
 impl Node {
     fn start() -> Node {
+        let disk = Disk::simulated(&SimDisk::new(7, 64 << 20));
+        Node::on(&disk, &["/data"]).expect("an empty disk")
+    }
+
+    pub(super) fn on(disk: &Disk, dirs: &[&str]) -> Result<Node, OpenError> {
         let mut image = MetadataImage::empty("a-cluster");
         for (number, name) in [(600, "orders"), (601, "payments")] {
             let mut topic = TopicImage::new(name.into(), TopicId(Uuid::from_u128(number)));
@@ -37,16 +42,20 @@ impl Node {
         let config = LogManagerConfig {
             identity: NodeIdentity {
                 node_id: NODE.0,
-                cluster_id: None,
+                cluster_id: Some("a-cluster".to_owned()),
             },
             boot_id: None,
             max_open_files: 8,
             flush_threads: 1,
             reserve_bytes: 0,
         };
-        let disk = Disk::simulated(&SimDisk::new(7, 64 << 20));
-        let ids = Box::new(|| Uuid::from_u128(500));
-        let logs = LogManager::open(&disk, &[PathBuf::from("/data")], config, ids).expect("an empty disk");
+        let mut next_id = 500;
+        let ids = Box::new(move || {
+            next_id += 1;
+            Uuid::from_u128(next_id)
+        });
+        let dirs: Vec<PathBuf> = dirs.iter().map(PathBuf::from).collect();
+        let logs = LogManager::open(disk, &dirs, config, ids)?;
         let cache = MetadataCache::new(Arc::new(image));
         let replicas = ReplicaManager::new(
             NODE,
@@ -55,11 +64,11 @@ impl Node {
             &Settings::default(),
             Clock::real(),
         );
-        Node { cache, replicas }
+        Ok(Node { cache, replicas })
     }
 
     /// Publishes an image that `change` made of the newest.
-    fn publish(&self, change: impl FnOnce(&mut MetadataImage)) {
+    pub(super) fn publish(&self, change: impl FnOnce(&mut MetadataImage)) {
         let mut image = (*self.cache.image()).clone();
         image.offset += 1;
         change(&mut image);

@@ -7,6 +7,8 @@
 mod config_tests;
 mod leadership;
 mod log_config;
+#[cfg(test)]
+mod offline_tests;
 mod partition;
 #[cfg(test)]
 mod partition_tests;
@@ -17,7 +19,7 @@ mod topic_configs;
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{Hash, Hasher};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use metadata::configs::{BrokerLayers, ConfigResource, ConfigValue, parse_value, topic_config_values};
 use metadata::image::{MetadataImage, PartitionImage, TopicImage};
@@ -46,6 +48,8 @@ pub struct ReplicaManager {
     from_file: BTreeMap<String, String>,
     clock: Clock,
     configs: TopicConfigs,
+    /// The metadata of the start, kept while a log directory is unread.
+    at_start: OnceLock<Arc<MetadataImage>>,
     open: RwLock<HashMap<(TopicId, i32), Arc<Partition>>>,
     opening: [Mutex<()>; OPENING_TURNS],
 }
@@ -66,8 +70,17 @@ impl ReplicaManager {
             from_file: settings.from_file(),
             clock,
             configs: TopicConfigs::default(),
+            at_start: OnceLock::new(),
             open: RwLock::default(),
             opening: std::array::from_fn(|_| Mutex::new(())),
+        }
+    }
+
+    /// Tells the partitions that were there before the node from those that it sees created: the newest metadata is that of
+    /// the start. To be called once, before clients are served.
+    pub fn started(&self) {
+        if self.logs.has_unread_directory() {
+            self.at_start.get_or_init(|| self.cache.image());
         }
     }
 
@@ -101,7 +114,10 @@ impl ReplicaManager {
             return Err(ErrorCode::NotLeaderOrFollower);
         }
         if let Some(partition) = self.open.read().get(&(topic.id, index)) {
-            return Ok(partition.clone());
+            return match partition.log().is_failed() {
+                true => Err(ErrorCode::KafkaStorageError),
+                false => Ok(partition.clone()),
+            };
         }
         self.open_partition(topic, index, registration)
     }
@@ -120,6 +136,9 @@ impl ReplicaManager {
             return Ok(partition.clone());
         }
         let topic_partition = TopicPartition::new(topic.name.clone(), index);
+        if self.may_be_offline(&topic_partition, topic.id) {
+            return Err(ErrorCode::KafkaStorageError);
+        }
         let events = PartitionEvents::new();
         let config = self.log_config(&topic.name);
         let log = self
@@ -145,6 +164,19 @@ impl ReplicaManager {
             return Err(ErrorCode::UnknownTopicOrPartition);
         }
         Ok(partition)
+    }
+
+    /// A partition that was there before the node and has no place may have one in a directory that could not be read: an
+    /// empty log instead would hide its records, and take others at the same offsets.
+    fn may_be_offline(&self, place: &TopicPartition, id: TopicId) -> bool {
+        if !self.logs.has_unread_directory() || self.logs.has_place(place) {
+            return false;
+        }
+        let existed = |image: &Arc<MetadataImage>| {
+            let topic = image.topics.by_id(id);
+            topic.is_some_and(|topic| topic.partition(place.partition).is_some())
+        };
+        self.at_start.get().is_none_or(existed)
     }
 
     /// Opens the log of a topic. What lies there of an earlier topic of the same name makes room: a node that was killed

@@ -39,6 +39,14 @@ pub struct PartitionFetch {
     pub last_fetched_epoch: i32,
 }
 
+impl PartitionFetch {
+    /// Its topic was deleted or its log failed since it was found.
+    fn is_unreadable(&self) -> bool {
+        let partition = self.partition.as_ref();
+        partition.is_ok_and(|partition| partition.is_gone() || partition.log().is_failed())
+    }
+}
+
 /// The answer of one partition.
 #[derive(Clone, Debug)]
 pub struct PartitionRead {
@@ -144,9 +152,8 @@ impl FetchWait {
                 if is_over {
                     return read_all(&self.partitions, self.limits).reads;
                 }
-                let is_gone = |fetch: &PartitionFetch| fetch.partition.as_ref().is_ok_and(|p| p.is_gone());
                 if self.appended_bytes().wrapping_sub(before) >= missing
-                    || self.partitions.iter().any(is_gone)
+                    || self.partitions.iter().any(PartitionFetch::is_unreadable)
                 {
                     break;
                 }
@@ -207,6 +214,9 @@ fn read_partition(
     }
     partition.check_leader_epoch(fetch.current_leader_epoch)?;
     let log = partition.log();
+    if log.is_failed() {
+        return Err(ErrorCode::KafkaStorageError);
+    }
     let mut read = PartitionRead {
         error: ErrorCode::None,
         last_stable_offset: log.last_stable_offset(),

@@ -145,6 +145,7 @@ impl Server {
         let bound = ports.addresses();
         let registration = registration(&config, &logs, &bound);
         let epoch = register_broker(&controller.handle(), registration).await?;
+        replicas.started();
         let producer_ids = ProducerIdManager::new(controller.handle(), config.node_id, epoch);
         let group_coordinator = start_groups(&config, &cache, &controller, &replicas, store.clone(), clock);
         follow_topics(&publisher, &group_coordinator);

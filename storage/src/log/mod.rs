@@ -60,7 +60,7 @@ pub use config::LogConfig;
 pub use error::{AppendError, LogError, ReadError, RecordProblem};
 pub use extent::{Extent, RetentionDue};
 pub use file_cache::FileCache;
-pub(crate) use partition_metadata::FILE_NAME as OWNER_FILE;
+pub(crate) use partition_metadata::{FILE_NAME as OWNER_FILE, read as read_topic_id};
 pub use producer_state::ProducerEntry;
 pub use read::ReadInfo;
 pub use recovery::Crash;

@@ -3,6 +3,7 @@
 //! A third line, which Kafka does not read, has the CRC-32C of the two before it: an id that was damaged must not be taken
 //! for that of an earlier topic, whose records would be removed.
 
+use std::io;
 use std::path::Path;
 
 use protocol_compat::TopicId;
@@ -61,6 +62,16 @@ fn decode(text: &str) -> Option<TopicId> {
     decode_base64_id(id.trim()).map(TopicId)
 }
 
+/// The topic id of a partition's directory; `None` where the file is missing, torn or damaged.
+pub(crate) fn read(disk: &Disk, dir: &Path) -> io::Result<Option<TopicId>> {
+    let path = dir.join(FILE_NAME);
+    if !disk.exists(&path)? {
+        return Ok(None);
+    }
+    let found = disk.read(&path, LIMIT_BYTES)?;
+    Ok(std::str::from_utf8(&found).ok().and_then(decode))
+}
+
 /// Compares the directory's topic id with `expected`; a directory without the file has none.
 pub(super) fn check(disk: &Disk, dir: &Path, expected: Option<TopicId>) -> Result<(), LogError> {
     let path = dir.join(FILE_NAME);
@@ -68,8 +79,7 @@ pub(super) fn check(disk: &Disk, dir: &Path, expected: Option<TopicId>) -> Resul
     if !disk.exists(&path)? {
         return Ok(());
     }
-    let found = disk.read(&path, LIMIT_BYTES)?;
-    match std::str::from_utf8(&found).ok().and_then(decode) {
+    match read(disk, dir)? {
         Some(found) if found != expected => Err(LogError::ForeignTopic {
             dir: dir.display().to_string(),
             found: found.to_string(),

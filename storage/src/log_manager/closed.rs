@@ -25,13 +25,13 @@ pub trait LogOwner {
 }
 
 impl LogManager {
-    /// The next partition that a crash left and nobody has opened since. Each is given out once, so that several threads
+    /// The next partition that a crash left, or that has several places, and nobody has opened since. Each is given out once, so that several threads
     /// may share the work.
     pub fn next_to_recover(&self) -> Option<TopicPartition> {
         loop {
             let next = self.unrecovered.lock().pop_front()?;
             let slot = self.slots.read().get(&next).cloned();
-            if slot.is_some_and(|slot| slot.needs_recovery()) {
+            if slot.is_some_and(|slot| slot.needs_recovery()) || self.twins.contains(&next) {
                 return Some(next);
             }
         }
@@ -47,8 +47,11 @@ impl LogManager {
         owner: &dyn LogOwner,
         now_ms: i64,
     ) -> Result<(), LogError> {
-        let slot = self.slots.read().get(partition).cloned();
-        let (Some(slot), Some(settings)) = (slot, owner.settings(partition)) else {
+        let Some(settings) = owner.settings(partition) else {
+            return Ok(());
+        };
+        self.settle_twins(partition, Some(settings.0), now_ms)?;
+        let Some(slot) = self.slots.read().get(partition).cloned() else {
             return Ok(());
         };
         if !slot.needs_recovery() {

@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use protocol_compat::TopicPartition;
 
 use super::LogManager;
+use super::opening::Slot;
 use crate::log::{LogError, OWNER_FILE};
 
 /// Names of files are at most this long on every file system that matters.
@@ -44,8 +45,23 @@ impl LogManager {
     /// can be given.
     pub fn delete(&self, partition: &TopicPartition, now_ms: i64) -> Result<(), LogError> {
         let Some(slot) = self.slots.read().get(partition).cloned() else {
-            return Ok(());
+            let twins = self.twins.take(partition).into_iter();
+            return twins
+                .map(|twin| self.delete_place(partition, &twin, now_ms))
+                .fold(Ok(()), Result::and);
         };
+        let deleted = self.delete_place(partition, &slot, now_ms);
+        self.slots.write().remove(partition);
+        deleted
+    }
+
+    /// Deletes what one place has of a partition.
+    pub(super) fn delete_place(
+        &self,
+        partition: &TopicPartition,
+        slot: &Slot,
+        now_ms: i64,
+    ) -> Result<(), LogError> {
         let directory = slot.directory().clone();
         let log = slot.close_for_deletion();
         let delay_ms = log.as_ref().map_or(0, |log| log.config().file_delete_delay_ms);
@@ -67,7 +83,6 @@ impl LogManager {
                 forgotten => forgotten.map_err(LogError::from),
             }
         });
-        self.slots.write().remove(partition);
         if let Err(error) = forgotten {
             directory.fail(error.to_string());
             return Err(error);

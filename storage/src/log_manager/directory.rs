@@ -32,6 +32,8 @@ pub(super) struct Content {
 pub(super) struct Directory {
     disk: Disk,
     dir: LogDir,
+    /// What is in it is known.
+    was_read: bool,
     crash: Option<Crash>,
     /// The boot to note once every log was recovered.
     unnoted_boot: Mutex<Option<String>>,
@@ -52,6 +54,7 @@ impl Directory {
             Some(_) => Ok(None),
             None => read_all(disk, &dir, boot_id).map(Some),
         };
+        let was_read = matches!(loaded, Ok(Some(_)));
         let (claims, crash, content) = match loaded {
             Ok(Some(loaded)) => loaded,
             Ok(None) => Default::default(),
@@ -63,6 +66,7 @@ impl Directory {
         let directory = Directory {
             disk: disk.clone(),
             dir,
+            was_read,
             crash,
             unnoted_boot: Mutex::new(boot_id.filter(|_| crash == Some(Crash::Power)).map(str::to_owned)),
             has_space: AtomicBool::new(true),
@@ -84,6 +88,11 @@ impl Directory {
 
     pub fn failure(&self) -> Option<&str> {
         self.dir.failure()
+    }
+
+    /// False if the directory failed before it was known what it holds.
+    pub fn was_read(&self) -> bool {
+        self.was_read
     }
 
     pub fn clean_shutdown(&self) -> Option<CleanShutdown> {
