@@ -1,6 +1,6 @@
 //! The node: sockets, tasks, clock, configuration and wiring. The only crate that waits.
 
-mod blocking;
+pub mod blocking;
 pub mod broker_lifecycle;
 pub mod cli;
 pub mod clock;

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 use crate::check::commits::{CommitKey, CommitSnapshot, CommitToken, Commits};
+use crate::check::configs::{ConfigKey, ConfigToken, Configs};
 use crate::check::groups::{Assignment, Groups};
 use crate::check::log::{PartitionLog, SeenRecord, Written};
 use crate::check::topics::{Deletion, Topics};
@@ -86,6 +87,7 @@ pub struct History {
     producers: u32,
     partitions: BTreeMap<PartitionId, Partition>,
     topics: Topics,
+    configs: Configs,
     commits: Commits,
     groups: Groups,
     counts: Counts,
@@ -166,6 +168,37 @@ impl History {
     pub fn topics_at_rest(&mut self, there: &[(String, Uuid)]) {
         let mut out = Vec::new();
         self.topics.check_at_rest(there, &mut out);
+        self.add(out);
+    }
+
+    /// A topic of this id was created with a value of a key.
+    pub fn config_created(&mut self, key: ConfigKey, value: &str) {
+        self.configs.created(key, value);
+    }
+
+    /// A key's change is about to be sent.
+    pub fn config_sent(&mut self, key: ConfigKey, value: &str) -> ConfigToken {
+        self.configs.sent(key, value)
+    }
+
+    /// A key's change was answered: done, or refused.
+    pub fn config_answered(&mut self, token: ConfigToken, is_done: bool) {
+        if is_done {
+            self.configs.acked(token);
+        } else {
+            self.configs.refused(token);
+        }
+    }
+
+    /// What was done to settings.
+    pub fn configs(&self) -> &Configs {
+        &self.configs
+    }
+
+    /// The node at rest says what a key's value is.
+    pub fn config_at_rest(&mut self, key: ConfigKey, found: Option<&str>) {
+        let mut out = Vec::new();
+        self.configs.check_at_rest(key, found, &mut out);
         self.add(out);
     }
 

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use broker::blocking;
 use broker::clock::Clock;
 use broker::config::{NodeConfig, Settings};
 use broker::network::{BoundListener, CongestionControl, ListenerSettings, SocketSettings};
@@ -253,6 +254,7 @@ impl Run {
                 Mishap::Heal => self.net.heal(),
                 Mishap::ClockJump(by_ms) => self.world.time().jump_ms(by_ms),
                 Mishap::Stall(ms) => tokio::time::advance(Duration::from_millis(ms)).await,
+                Mishap::SlowDisk(ms) => blocking::delay_on_this_thread(Duration::from_millis(ms)),
                 Mishap::DiskFull(room) => self.disk.set_capacity_bytes(self.used_bytes() + room),
                 Mishap::DiskFreed => self.disk.set_capacity_bytes(CAPACITY_BYTES),
                 Mishap::IoError(call) => self.disk.fail_at(self.disk.calls() + call, SimFault::Error),
@@ -279,6 +281,7 @@ impl Run {
             Ended::Died(_) | Ended::DidNotStart(_) => LifeEnd::Kill,
             Ended::AsPlanned => planned,
         };
+        blocking::delay_on_this_thread(Duration::ZERO);
         self.report(life, &ended);
         self.say(format_args!("the life ends: {how:?}"));
         match how {

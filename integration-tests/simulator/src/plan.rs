@@ -28,6 +28,8 @@ pub enum Mishap {
     ClockJump(i64),
     /// The process stands still for this many milliseconds, as on a disk that stalls.
     Stall(u64),
+    /// What is done on threads of its own because it blocks on the disk takes this many milliseconds longer.
+    SlowDisk(u64),
     /// The disk has no room but for this many bytes.
     DiskFull(u64),
     /// The disk has room again.
@@ -92,6 +94,13 @@ impl Plan {
         for _ in 0..rng.between(1, 4) {
             let life = LifePlan::draw(&mut rng, &mut number);
             lives.push(life);
+        }
+        // Drawn apart, so that the rest of a seed's plan is as it was before there were slow disks.
+        let mut rng = Rng::new(seed, "slow disk");
+        for life in &mut lives {
+            if rng.chance(150) {
+                life.slow_disk(&mut rng, &mut number);
+            }
         }
         let mut plan = Plan {
             flushed,
@@ -167,6 +176,22 @@ impl LifePlan {
         }
     }
 
+    fn slow_disk(&mut self, rng: &mut Rng, number: &mut impl FnMut() -> u32) {
+        let begins = rng.below(self.length_ms);
+        let ends = begins + rng.between(100, 5_000);
+        let delay_ms = *rng.pick(&[20, 200, 2_000]);
+        for (at_ms, delay_ms) in [(begins, delay_ms), (ends, 0)] {
+            let mishap = Mishap::SlowDisk(delay_ms);
+            let number = number();
+            self.happenings.push(Happening {
+                number,
+                at_ms,
+                mishap,
+            });
+        }
+        self.happenings.sort_by_key(|happening| happening.at_ms);
+    }
+
     /// Whether something is done to the disk that may end the node.
     pub fn has_disk_error(&self) -> bool {
         self.happenings
@@ -198,6 +223,8 @@ mod tests {
         }
         assert!(lives.iter().any(|life| life.cut_at_call.is_some()));
         assert!(lives.iter().any(|life| life.has_disk_error()));
+        let mut mishaps = lives.iter().flat_map(|life| &life.happenings);
+        assert!(mishaps.any(|happening| matches!(happening.mishap, Mishap::SlowDisk(1..))));
         assert!(plans.iter().any(|plan| plan.flushed) && plans.iter().any(|plan| !plan.flushed));
     }
 }

@@ -1,10 +1,11 @@
-//! The last look: every topic, every partition from its start to its end, and every group's committed offsets, from a node
-//! that nothing disturbs any more.
+//! The last look: every topic with its settings, every partition from its start to its end, and every group's committed
+//! offsets, from a node that nothing disturbs any more.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use kafka_protocol::messages::MetadataRequest;
+use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
+use kafka_protocol::messages::{DescribeConfigsRequest, MetadataRequest};
 use kafka_protocol::protocol::StrBytes;
 use protocol_compat::messages::OffsetFetchRequest;
 use protocol_compat::messages::offset_fetch::{OffsetFetchRequestGroup, OffsetFetchRequestTopics};
@@ -20,6 +21,8 @@ use crate::workload::topics::{Kind, Topic};
 use crate::world::World;
 
 const METADATA_VERSION: i16 = 12;
+const DESCRIBE_CONFIGS_VERSION: i16 = 4;
+const TOPIC_RESOURCE: i8 = 2;
 const OFFSET_FETCH_VERSION: i16 = 9;
 const ATTEMPTS: u32 = 60;
 const PAUSE: Duration = Duration::from_millis(500);
@@ -49,6 +52,7 @@ async fn look(client: &mut Client, world: &World) -> Result<(), String> {
     };
     for (id, topic) in &known {
         read_topic(client, world, topic, *id).await?;
+        read_configs(client, world, topic, *id).await?;
     }
     read_commits(client, world, &there).await
 }
@@ -140,6 +144,29 @@ async fn all_ends(
         }
     }
     Err(format!("{} does not name its ends", topic.name))
+}
+
+async fn read_configs(client: &mut Client, world: &World, topic: &Topic, id: Uuid) -> Result<(), String> {
+    let keys = world.history().borrow().configs().keys_of(id);
+    let resource = DescribeConfigsResource::default()
+        .with_resource_type(TOPIC_RESOURCE)
+        .with_resource_name(StrBytes::from_string(topic.name.clone()));
+    let request = DescribeConfigsRequest::default().with_resources(vec![resource]);
+    for _ in 0..ATTEMPTS {
+        let answer = client.call(DESCRIBE_CONFIGS_VERSION, &request).await;
+        let results = answer.map(|answer| answer.results).unwrap_or_default();
+        let Some(found) = results.first().filter(|result| result.error_code == 0) else {
+            sleep(PAUSE).await;
+            continue;
+        };
+        for key in keys {
+            let entry = found.configs.iter().find(|entry| entry.name.as_str() == key);
+            let value = entry.and_then(|entry| entry.value.as_deref());
+            world.history().borrow_mut().config_at_rest((id, key), value);
+        }
+        return Ok(());
+    }
+    Err(format!("the settings of {} cannot be read", topic.name))
 }
 
 async fn read_commits(client: &mut Client, world: &World, there: &[(String, Uuid)]) -> Result<(), String> {

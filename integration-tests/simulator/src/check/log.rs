@@ -304,14 +304,25 @@ impl PartitionLog {
         }
     }
 
-    fn check_order(&self, offset: i64, id: RecordId, out: &mut Vec<Violation>) {
-        if !self
-            .records
-            .get(&id)
-            .is_some_and(|record| record.written.is_ordered)
-        {
-            return;
+    /// Another record of the producer on the wrong side of this one is gone if a power cut may have taken it.
+    fn check_order(&mut self, offset: i64, id: RecordId, out: &mut Vec<Violation>) {
+        while let Some((other, place)) = self.out_of_order(offset, id) {
+            if let Some(entry) = self.entries.get(&place).copied()
+                && self.is_uncertain(place, entry)
+            {
+                self.lose_from(place.min(offset), entry.life, out);
+                if self.places.get(&other) != Some(&place) {
+                    continue;
+                }
+            }
+            let what = format!("in {}, {id} stands at {offset} and {other} at {place}", self.name);
+            return out.push(Violation::new("G5", "nonmonotonic-send", what));
         }
+    }
+
+    /// A neighbour in the order of the producer that stands on the wrong side.
+    fn out_of_order(&self, offset: i64, id: RecordId) -> Option<(RecordId, i64)> {
+        self.records.get(&id).filter(|record| record.written.is_ordered)?;
         let first = RecordId { number: 0, ..id };
         let before = self.places.range(first..id).next_back();
         let after = self.places.range(id..).nth(1);
@@ -319,10 +330,7 @@ impl PartitionLog {
         let wrong = before
             .filter(|(_, place)| **place > offset)
             .or(after.filter(|(_, place)| **place < offset));
-        if let Some((other, place)) = wrong {
-            let what = format!("in {}, {id} stands at {offset} and {other} at {place}", self.name);
-            out.push(Violation::new("G5", "nonmonotonic-send", what));
-        }
+        wrong.map(|(other, place)| (*other, *place))
     }
 
     /// Whether the cleaner may have removed `id` from `offset`: a later record of its key may be there, or it is a

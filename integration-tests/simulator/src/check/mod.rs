@@ -4,6 +4,7 @@
 //! once more from a healthy node. An outcome that is not known stays allowed either way.
 
 pub mod commits;
+pub mod configs;
 mod final_read;
 pub mod groups;
 pub mod log;

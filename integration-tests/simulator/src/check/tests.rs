@@ -346,6 +346,18 @@ fn in_default_mode_a_power_cut_may_take_a_tail_and_new_records_may_stand_there()
 }
 
 #[test]
+fn a_record_in_front_of_its_elders_says_that_the_power_cut_took_them() {
+    let [a, b, c, ..] = five();
+    let mut story = Story::new(false);
+    story.writes(&a, 1).writes(&b, 2).sends(&c).power_cut();
+    story.sends(&c).acks(&c, 0).rests(0, 1).is_clean();
+    let mut story = Story::new(false);
+    story.writes(&a, 1).writes(&b, 2).sends(&c).power_cut();
+    story.reads(2, &[(2, &b)]).sends(&c).acks(&c, 0);
+    story.shows("nonmonotonic-send");
+}
+
+#[test]
 fn what_the_first_of_two_power_cuts_took_says_nothing_of_what_came_between_them() {
     let records: Vec<MarkedRecord> = (0..4).map(|number| record(1, number)).collect();
     let [a, b, c, d] = &records[..] else {
@@ -622,4 +634,34 @@ fn a_topic_stays_until_it_is_deleted_and_comes_back_under_another_id() {
             "lost-topic"
         ]
     );
+}
+
+#[test]
+fn a_setting_is_one_that_may_have_been_the_last() {
+    let key = (TOPIC, "segment.ms");
+    let anomalies = |story: &Story, value: &str| {
+        let mut out = Vec::new();
+        story.0.configs().check_at_rest(key, Some(value), &mut out);
+        out.len()
+    };
+    let mut story = Story::new(true);
+    story.0.config_created(key, "1");
+    assert_eq!((anomalies(&story, "1"), anomalies(&story, "2")), (0, 1));
+    let lost = story.0.config_sent(key, "2");
+    assert_eq!((anomalies(&story, "1"), anomalies(&story, "2")), (0, 0));
+    let refused = story.0.config_sent(key, "3");
+    story.0.config_answered(refused, false);
+    assert_eq!(anomalies(&story, "3"), 1);
+    let done = story.0.config_sent(key, "4");
+    story.0.config_answered(done, true);
+    assert_eq!((anomalies(&story, "1"), anomalies(&story, "4")), (1, 0));
+    // Its answer never came, so that it may come at last.
+    assert_eq!(anomalies(&story, "2"), 0);
+    story.0.config_answered(lost, true);
+    assert_eq!(
+        anomalies(&story, "2"),
+        0,
+        "it was still open when the other began"
+    );
+    assert_eq!(story.0.configs().keys_of(TOPIC), ["segment.ms"]);
 }

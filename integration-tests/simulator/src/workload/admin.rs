@@ -162,9 +162,18 @@ impl Admin {
                 .with_resource_name(StrBytes::from_string(topic.name.clone()))
                 .with_configs(vec![config]),
         ]);
-        let answer = client.call(ALTER_CONFIGS_VERSION, &request).await?;
-        let code = answer.responses.first().map_or(0, |response| response.error_code);
-        let code = ErrorCode::from_code(code).name();
+        let token = world.history().borrow_mut().config_sent((id, name), value);
+        let answer = client.call(ALTER_CONFIGS_VERSION, &request).await;
+        let code = match &answer {
+            Ok(answer) => answer.responses.first().map(|response| response.error_code),
+            Err(Failure::NotSent) => Some(-1),
+            Err(Failure::Unknown) => None,
+        };
+        if let Some(code) = code {
+            world.history().borrow_mut().config_answered(token, code == 0);
+        }
+        answer?;
+        let code = ErrorCode::from_code(code.unwrap_or(-1)).name();
         world.trace(format_args!("{} of {} set to {value}: {code}", name, topic.name));
         Ok(())
     }

@@ -198,6 +198,9 @@ pub async fn create(client: &mut Client, world: &World, topic: &Topic) -> Result
 fn saw(world: &World, topic: &Topic, id: Uuid) {
     let mut history = world.history().borrow_mut();
     history.topic_seen(&topic.name, id, topic.partitions);
+    for (name, value) in &topic.configs {
+        history.config_created((id, name), value);
+    }
     match topic.kind {
         Kind::Steady | Kind::Volatile => {}
         Kind::Compacted => history.may_be_compacted(id, topic.partitions),
