@@ -20,6 +20,7 @@ mod opening;
 mod passes;
 #[cfg(test)]
 mod retention_tests;
+mod room;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -41,6 +42,7 @@ use crate::log_dirs::{NodeIdentity, OpenError};
 
 pub use cleaning::{CleanerStatus, UncleanablePartition};
 pub use closed::LogOwner;
+pub use room::Room;
 pub use status::LogDirStatus;
 
 use cleaning::Cleaning;
@@ -124,6 +126,7 @@ impl LogManager {
                 }
             }
             deletions.add(content.deleted, i64::MIN);
+            directory.look_for_room(config.reserve_bytes);
             opened.push(directory);
         }
         twins.tell_apart(disk)?;
@@ -256,12 +259,10 @@ impl LogManager {
         self.flusher.request(log);
     }
 
-    /// Whether the partition's directory has room for appends (rule S14), as of the last [`LogManager::space_pass`].
-    pub fn has_space(&self, partition: &TopicPartition) -> bool {
-        self.slots
-            .read()
-            .get(partition)
-            .is_none_or(|slot| slot.directory().has_space())
+    /// The room for appends of the directory that a partition has its place in; `None` without a place.
+    pub fn room(&self, partition: &TopicPartition) -> Option<Arc<Room>> {
+        let slots = self.slots.read();
+        slots.get(partition).map(|slot| slot.directory().room().clone())
     }
 
     fn slot(&self, opening: &Opening<'_>) -> Result<Arc<Slot>, LogError> {

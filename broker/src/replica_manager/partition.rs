@@ -12,7 +12,7 @@ use metadata::image::PartitionImage;
 use metadata::partition::{PartitionLeader, check_leader_epoch};
 use protocol_compat::{ErrorCode, LeaderEpoch, TopicId, TopicPartition};
 use storage::log::{AppendError, AppendInfo, AppendOrigin, LogConfig, LogEvents, PartitionLog};
-use storage::log_manager::LogManager;
+use storage::log_manager::{LogManager, Room};
 use tokio::sync::Notify;
 
 use super::leadership;
@@ -24,6 +24,8 @@ pub struct Partition {
     topic_partition: TopicPartition,
     log: Arc<PartitionLog>,
     logs: Arc<LogManager>,
+    /// Of the log's directory.
+    room: Option<Arc<Room>>,
     leader_epoch: AtomicI32,
     /// Of the registration that is taken over.
     partition_epoch: AtomicI32,
@@ -89,11 +91,13 @@ impl Partition {
         let leader_epoch = registration.leader_epoch.0;
         log.begin_leader_epoch(leader_epoch);
         let leader = leadership::begin(registration, &log);
+        let room = logs.room(&topic_partition);
         let partition = Arc::new(Partition {
             topic_id,
             topic_partition,
             log,
             logs,
+            room,
             leader_epoch: AtomicI32::new(leader_epoch),
             partition_epoch: AtomicI32::new(registration.partition_epoch),
             appended_bytes: AtomicU64::new(0),
@@ -191,12 +195,16 @@ impl Partition {
         now_ms: i64,
     ) -> Result<AppendInfo, AppendError> {
         // Internal records have the reserve that clients are refused (rule S14).
-        if origin == AppendOrigin::Client && !self.logs.has_space(&self.topic_partition) {
+        let room = self.room.as_deref();
+        if origin == AppendOrigin::Client && room.is_some_and(|room| !room.has_some()) {
             return Err(AppendError::NoSpace);
         }
         let size = batches.len() as u64;
         // Counted before the log publishes, so that a fetch that this append wakes sees it.
-        self.appended_bytes.fetch_add(size, Ordering::AcqRel);
+        let before = self.appended_bytes.fetch_add(size, Ordering::AcqRel);
+        if let Some(room) = room {
+            room.taken(before, size);
+        }
         let info = self
             .log
             .append_as_leader(batches, self.leader_epoch(), origin, now_ms)?;

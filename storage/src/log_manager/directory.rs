@@ -11,6 +11,7 @@ use protocol_compat::TopicPartition;
 use uuid::Uuid;
 
 use super::claims::{Claims, KINDS};
+use super::room::Room;
 use crate::checkpoints::{self, OffsetCheckpoint, Offsets};
 use crate::disk::{Disk, Space};
 use crate::log::{Crash, LogError, PartitionLog};
@@ -37,7 +38,9 @@ pub(super) struct Directory {
     crash: Option<Crash>,
     /// The boot to note once every log was recovered.
     unnoted_boot: Mutex<Option<String>>,
-    has_space: AtomicBool,
+    room: Arc<Room>,
+    /// Whether the room was found to be over.
+    is_full: AtomicBool,
     /// Held while checkpoints are written: what they say, but for those that are unwritten.
     claims: Mutex<Claims>,
     /// Checkpoints that say something else on disk, for want of room. Locked behind the claims.
@@ -69,7 +72,8 @@ impl Directory {
             was_read,
             crash,
             unnoted_boot: Mutex::new(boot_id.filter(|_| crash == Some(Crash::Power)).map(str::to_owned)),
-            has_space: AtomicBool::new(true),
+            room: Arc::new(Room::new()),
+            is_full: AtomicBool::new(false),
             claims: Mutex::new(claims),
             unwritten: Mutex::default(),
             closed: Mutex::default(),
@@ -108,17 +112,23 @@ impl Directory {
         self.dir.space()
     }
 
-    pub fn has_space(&self) -> bool {
-        self.has_space.load(Ordering::Relaxed)
+    pub fn room(&self) -> &Arc<Room> {
+        &self.room
     }
 
-    pub fn set_has_space(&self, has_space: bool) {
-        if self.has_space.swap(has_space, Ordering::Relaxed) != has_space {
+    /// Looks how much room there is but for the reserve.
+    pub fn look_for_room(&self, reserve_bytes: u64) {
+        let Some(space) = self.space() else { return };
+        let signed = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
+        self.room
+            .found(signed(space.usable_bytes) - signed(reserve_bytes));
+        let is_full = !self.room.has_some();
+        if self.is_full.swap(is_full, Ordering::Relaxed) != is_full {
             let dir = self.path().display();
-            if has_space {
-                tracing::info!(%dir, "log directory has room again, appends are taken");
-            } else {
+            if is_full {
                 tracing::warn!(%dir, "log directory is nearly full, appends are refused");
+            } else {
+                tracing::info!(%dir, "log directory has room again, appends are taken");
             }
         }
     }

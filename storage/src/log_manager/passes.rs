@@ -88,12 +88,10 @@ impl LogManager {
         }
     }
 
-    /// Looks how much room the directories have; see [`LogManager::has_space`].
+    /// Looks how much room the directories have; see [`LogManager::room`].
     pub fn space_pass(&self) {
         for dir in &self.dirs {
-            if let Some(space) = dir.space() {
-                dir.set_has_space(space.usable_bytes >= self.config.reserve_bytes);
-            }
+            dir.look_for_room(self.config.reserve_bytes);
         }
     }
 

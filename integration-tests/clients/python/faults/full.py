@@ -7,6 +7,7 @@ import atexit
 import errno
 import os
 import time
+from itertools import product
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
@@ -24,19 +25,22 @@ PATIENCE_SECONDS = 40
 
 
 class Disk:
-    """One node on one small disk; `metadata` is where its metadata log lies."""
+    """One node on one small disk; `metadata` is where its metadata log lies, `mode` whether records are flushed first."""
 
-    def __init__(self, options, directory, metadata):
+    def __init__(self, options, directory, metadata, mode):
         self.directory = directory
         self.image = LoopImage(directory, MIB)
         self.image.mount()
         overrides = ["log.segment.delete.delay.ms=1000", "auto.create.topics.enable=false"]
         if metadata == "elsewhere":
             overrides.append(f"metadata.log.dir={directory}/metadata")
+        if mode == "flushed":
+            overrides.append("log.flush.interval.messages=1")
+        self.elsewhere = metadata == "elsewhere"
         self.node = FaultNode(options.node, directory, options.port, overrides)
         atexit.register(self.image.unmount)
         atexit.register(self.node.end)
-        self.title, self.found, self.senders = f"metadata {metadata}", [], []
+        self.title, self.found, self.senders = f"metadata {metadata}, {mode}", [], []
         self.acknowledged = self.refused = self.lost = self.wrong_bytes = 0
         self.asked = self.committed = 0
 
@@ -223,7 +227,7 @@ class Disk:
 
     def delete_on_no_byte(self):
         """Without a free byte a topic can be deleted where the metadata log lies elsewhere; else an error is an answer."""
-        if self.title == "metadata elsewhere":
+        if self.elsewhere:
             self.delete_large()
             return
         admin = self.admin()
@@ -234,18 +238,18 @@ class Disk:
 
 
 def main(options, directory):
-    """Each place of the metadata log `--rounds` times, once by default."""
+    """Each place of the metadata log in each mode `--rounds` times, once by default."""
     found, acknowledged, refused, lost, wrong_bytes = [], 0, 0, 0, 0
     rounds = options.rounds or 1
     for number in range(rounds):
-        for metadata in ("beside", "elsewhere"):
-            place = os.path.join(directory, f"{number}-{metadata}")
+        for metadata, mode in product(("beside", "elsewhere"), ("default", "flushed")):
+            place = os.path.join(directory, f"{number}-{metadata}-{mode}")
             os.makedirs(place)
-            disk = Disk(options, place, metadata)
+            disk = Disk(options, place, metadata, mode)
             disk.run()
             found += disk.found
             acknowledged += disk.acknowledged
             refused += disk.refused
             lost += disk.lost
             wrong_bytes += disk.wrong_bytes
-    return conclude("full", found, disks=2 * rounds, acknowledged=acknowledged, refused=refused, lost=lost, wrong=wrong_bytes)
+    return conclude("full", found, disks=4 * rounds, acknowledged=acknowledged, refused=refused, lost=lost, wrong=wrong_bytes)
