@@ -12,12 +12,16 @@ use crate::disk::{Disk, OpenMode, SimDisk};
 const DIR: &str = "/data/orders-0";
 
 fn try_open(sim: &SimDisk, topic_id: TopicId) -> Result<PartitionLog, LogError> {
+    open_with(sim, topic_id, LogConfig::default())
+}
+
+fn open_with(sim: &SimDisk, topic_id: TopicId, config: LogConfig) -> Result<PartitionLog, LogError> {
     PartitionLog::open(OpenParams {
         files: FileCache::new(Disk::simulated(sim), 8),
         dir: PathBuf::from(DIR),
         topic_partition: TopicPartition::new("orders", 0),
         topic_id: Some(topic_id),
-        config: Arc::new(LogConfig::default()),
+        config: Arc::new(config),
         recovery_point: 0,
         log_start_offset: 0,
         crash: None,
@@ -105,6 +109,74 @@ fn an_index_that_is_not_its_segments_is_built_anew() {
         for offset in 0..3 {
             let read = log.read(offset, 1 << 20, 3, true).unwrap();
             assert_eq!((read.base_offset, read.next_offset), (Some(offset), 3));
+        }
+    }
+}
+
+/// Batches of one record each and of two sizes, a millisecond apart, an index entry for nearly each, two segments.
+const INDEXED_BATCHES: i64 = 12;
+
+fn indexed() -> LogConfig {
+    LogConfig {
+        index_interval_bytes: 0,
+        segment_bytes: 900,
+        ..LogConfig::default()
+    }
+}
+
+fn closed_with_indexes() -> SimDisk {
+    let sim = SimDisk::new(7, 1 << 20);
+    Disk::simulated(&sim).create_dir_all(Path::new("/data")).unwrap();
+    let log = open_with(&sim, TopicId::CLUSTER_METADATA, indexed()).unwrap();
+    for number in 0..INDEXED_BATCHES {
+        let value_bytes = if number % 3 == 0 { 90 } else { 30 };
+        let batch = batch()
+            .value_bytes(value_bytes)
+            .timestamp_ms(1_000 + number)
+            .build();
+        log.append_as_leader(batch.into(), 0, AppendOrigin::Client, 1_000)
+            .unwrap();
+    }
+    log.close().unwrap();
+    sim
+}
+
+#[test]
+fn a_damaged_index_leads_no_reader_astray() {
+    for name in ["00000000000000000000.index", "00000000000000000000.timeindex"] {
+        let path = Path::new(DIR).join(name);
+        let length = Disk::simulated(&closed_with_indexes())
+            .read(&path, 4096)
+            .unwrap()
+            .len() as u64;
+        assert!(length > 40, "{name} has {length} bytes");
+        for (byte, bit) in (0..length).flat_map(|byte| (0..8).map(move |bit| (byte, bit))) {
+            for while_open in [false, true] {
+                let sim = closed_with_indexes();
+                let open = || open_with(&sim, TopicId::CLUSTER_METADATA, indexed()).unwrap();
+                let flip = || assert!(sim.flip_bit(&path, byte, bit));
+                let log = if while_open {
+                    let log = open();
+                    flip();
+                    log
+                } else {
+                    flip();
+                    open()
+                };
+                let place = format!("bit {bit} of byte {byte} of {name}, open: {while_open}");
+                for offset in 0..INDEXED_BATCHES {
+                    let read = log.read(offset, 1, INDEXED_BATCHES, true).expect(&place);
+                    assert_eq!(
+                        (read.base_offset, read.next_offset),
+                        (Some(offset), offset + 1),
+                        "{place}"
+                    );
+                    let found = log
+                        .offset_for_timestamp(1_000 + offset, INDEXED_BATCHES)
+                        .expect(&place);
+                    assert_eq!(found.map(|found| found.offset), Some(offset), "{place}");
+                }
+            }
         }
     }
 }

@@ -7,6 +7,7 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::RwLock;
 
@@ -24,6 +25,7 @@ pub const TIME_ENTRY_BYTES: usize = 12;
 pub struct IndexFile<const N: usize> {
     file: Arc<CachedFile>,
     state: RwLock<State<N>>,
+    is_damage_told: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -44,6 +46,7 @@ impl<const N: usize> IndexFile<N> {
         IndexFile {
             file: CachedFile::new(path),
             state: RwLock::new(state),
+            is_damage_told: AtomicBool::new(false),
         }
     }
 
@@ -65,6 +68,7 @@ impl<const N: usize> IndexFile<N> {
         Ok(Some(IndexFile {
             file: CachedFile::new(path),
             state: RwLock::new(state),
+            is_damage_told: AtomicBool::new(false),
         }))
     }
 
@@ -188,31 +192,45 @@ impl<const N: usize> IndexFile<N> {
         Ok(Some(entry))
     }
 
-    /// The last entry for which `at_or_below` holds; it must hold for a prefix of the entries.
+    /// The last entry for which `at_or_below` holds, which must hold for a prefix of the entries, and which is `true` to
+    /// the segment. Entries that were in memory all the time are; those that are read from the file may have been damaged.
     ///
     /// # Errors
-    /// The file system's.
+    /// The file system's, also those of `is_true`.
     pub fn floor(
         &self,
         cache: &FileCache,
         at_or_below: impl Fn(&[u8; N]) -> bool,
+        is_true: impl Fn(&[u8; N]) -> io::Result<bool>,
     ) -> io::Result<Option<[u8; N]>> {
         if let State::Active { entries, .. } = &*self.state.read() {
             let above = entries.partition_point(&at_or_below);
             return Ok(above.checked_sub(1).and_then(|floor| entries.get(floor)).copied());
         }
-        let (mut low, mut high, mut best) = (0, self.len(), None);
+        let (mut low, mut high) = (0, self.len());
         while low < high {
             let middle = low + (high - low) / 2;
             match self.get(cache, middle)? {
-                Some(entry) if at_or_below(&entry) => {
-                    best = Some(entry);
-                    low = middle + 1;
-                }
+                Some(entry) if at_or_below(&entry) => low = middle + 1,
                 _ => high = middle,
             }
         }
-        Ok(best)
+        for position in (0..low).rev() {
+            match self.get(cache, position)? {
+                Some(entry) if at_or_below(&entry) && is_true(&entry)? => return Ok(Some(entry)),
+                _ => self.tell_damage(position),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Once for each file: readers come back.
+    fn tell_damage(&self, entry: usize) {
+        if !self.is_damage_told.swap(true, Ordering::Relaxed) {
+            let file = self.file.path();
+            let file = file.display();
+            tracing::error!(%file, entry, "an index entry is damaged, readers go on from one before it");
+        }
     }
 }
 
@@ -269,7 +287,10 @@ mod tests {
             index.append(&cache, offset_entry(n * 10, n * 100)).unwrap();
         }
         let floors = |index: &IndexFile<8>| {
-            let floor = |wanted: u32| index.floor(&cache, |e| read_offset_entry(e).0 <= wanted).unwrap();
+            let floor = |wanted: u32| {
+                let at_or_below = |e: &[u8; 8]| read_offset_entry(e).0 <= wanted;
+                index.floor(&cache, at_or_below, |_| Ok(true)).unwrap()
+            };
             [0, 9, 10, 15, 1000, 5000].map(|wanted| floor(wanted).map(|e| read_offset_entry(&e)))
         };
         let active = floors(&index);

@@ -8,8 +8,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
+use protocol_compat::record_batch::batch::{BATCH_HEADER_BYTES, claimed_size};
+
 use super::file_cache::{CachedFile, FileCache};
 use super::index_file::{IndexFile, offset_entry, read_offset_entry, read_time_entry, time_entry};
+use super::scan::{Scan, Step};
+use super::tail::{CURRENT_MAGIC, MAGIC_AT};
 use super::transaction_index::{AbortedTransaction, TransactionIndex};
 
 /// Kafka's "no timestamp".
@@ -234,10 +238,32 @@ impl Segment {
         };
         // An entry names the last offset of the batch at its position: for an offset inside that batch it is too high
         // only if it is above, and the floor's batch begins at or before every offset from its last one on.
-        let floor = self
-            .offset_index
-            .floor(cache, |entry| read_offset_entry(entry).0 <= relative)?;
+        let floor = self.offset_index.floor(
+            cache,
+            |entry| read_offset_entry(entry).0 <= relative,
+            |entry| self.has_batch_of(cache, read_offset_entry(entry)),
+        )?;
         Ok(floor.map_or(0, |entry| u64::from(read_offset_entry(&entry).1)))
+    }
+
+    /// Whether a batch stands at the position of an entry that begins at or before the entry's offset: what is read from
+    /// there on misses nothing.
+    fn has_batch_of(&self, cache: &FileCache, (relative, position): (u32, u32)) -> io::Result<bool> {
+        let (position, size) = (u64::from(position), self.size_bytes());
+        if position.saturating_add(BATCH_HEADER_BYTES as u64) > size {
+            return Ok(false);
+        }
+        let mut header = [0; BATCH_HEADER_BYTES];
+        self.log.get(cache)?.read_exact_at(&mut header, position)?;
+        let is_whole = claimed_size(&header).is_some_and(|bytes| {
+            bytes >= BATCH_HEADER_BYTES && position.saturating_add(bytes as u64) <= size
+        });
+        let named = self.base_offset.saturating_add(i64::from(relative));
+        let begins = header
+            .first_chunk()
+            .map_or(i64::MIN, |base| i64::from_be_bytes(*base));
+        let has_magic = header.get(MAGIC_AT) == Some(&CURRENT_MAGIC);
+        Ok(is_whole && has_magic && (self.base_offset..=named).contains(&begins))
     }
 
     /// The offset from which a search for `timestamp_ms` must begin.
@@ -245,12 +271,28 @@ impl Segment {
     /// # Errors
     /// The file system's.
     pub fn offset_at_or_before_timestamp(&self, cache: &FileCache, timestamp_ms: i64) -> io::Result<i64> {
-        let floor = self
-            .time_index
-            .floor(cache, |entry| read_time_entry(entry).0 < timestamp_ms)?;
+        let floor = self.time_index.floor(
+            cache,
+            |entry| read_time_entry(entry).0 < timestamp_ms,
+            |entry| self.has_timestamp_of(cache, read_time_entry(entry)),
+        )?;
         Ok(floor.map_or(self.base_offset, |entry| {
             self.base_offset + i64::from(read_time_entry(&entry).1)
         }))
+    }
+
+    /// Whether the batch that holds the offset of an entry has the entry's timestamp as its largest.
+    fn has_timestamp_of(&self, cache: &FileCache, (timestamp_ms, relative): (i64, u32)) -> io::Result<bool> {
+        let offset = self.base_offset.saturating_add(i64::from(relative));
+        let position = self.position_at_or_before(cache, offset)?;
+        let file = self.log.get(cache)?;
+        let mut scan = Scan::new(&file, position, self.size_bytes());
+        while let Step::Batch(_, batch) = scan.next(false)? {
+            if batch.last_offset() >= offset {
+                return Ok(batch.base_offset() <= offset && batch.max_timestamp_ms() == timestamp_ms);
+            }
+        }
+        Ok(false)
     }
 
     fn relative(&self, offset: i64) -> Option<u32> {

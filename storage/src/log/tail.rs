@@ -9,8 +9,8 @@ use crate::disk::File;
 /// How much of a file is looked at at a time for its last byte that is not zero.
 const ZERO_PIECE_BYTES: usize = 1 << 20;
 /// Where a batch tells its format, and the only one that is written.
-const MAGIC_AT: usize = 16;
-const CURRENT_MAGIC: u8 = 2;
+pub(super) const MAGIC_AT: usize = 16;
+pub(super) const CURRENT_MAGIC: u8 = 2;
 
 /// Whether a whole batch with a good checksum and a later offset stands anywhere behind `position`.
 pub(super) fn valid_batch_follows(
