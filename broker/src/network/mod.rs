@@ -6,6 +6,8 @@
 
 mod connection;
 mod environment;
+#[cfg(test)]
+mod fairness_tests;
 mod input;
 pub mod limits;
 pub mod listener;

@@ -132,7 +132,7 @@ impl Node {
     }
 }
 
-fn request(correlation_id: i32, body: &[u8]) -> Vec<u8> {
+pub(super) fn request(correlation_id: i32, body: &[u8]) -> Vec<u8> {
     request_of(ApiKey::Heartbeat, correlation_id, body)
 }
 

@@ -1,0 +1,125 @@
+//! A peer that sends without a pause does not keep the others from their turn.
+
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use prometheus::Registry;
+use tokio::io::{Interest, Ready};
+use tokio::sync::watch;
+
+use super::transport::{Acceptor, ByteStream};
+use super::*;
+use crate::clock::Clock;
+use crate::request::{Handled, RequestContext, RequestHandler};
+
+const SENT_BYTES: usize = 64 << 20;
+const READ_BYTES: usize = 64 << 10;
+/// A turn, and the read that ends it.
+const MOST_AT_ONCE: usize = (1 << 20) + READ_BYTES;
+
+/// Always has more, until all is sent.
+struct Greedy {
+    request: Vec<u8>,
+    sent: Arc<AtomicUsize>,
+}
+
+impl ByteStream for Greedy {
+    async fn ready(&self, interest: Interest) -> io::Result<Ready> {
+        let _ = interest;
+        Ok(Ready::READABLE | Ready::WRITABLE)
+    }
+
+    fn try_read_buf(&self, buffer: &mut BytesMut) -> io::Result<usize> {
+        let sent = self.sent.load(Ordering::Relaxed);
+        let room = buffer.capacity() - buffer.len();
+        let bytes = room.min(READ_BYTES).min(SENT_BYTES - sent);
+        let endless = self.request.iter().copied().cycle();
+        for byte in endless.skip(sent % self.request.len()).take(bytes) {
+            buffer.put_u8(byte);
+        }
+        self.sent.store(sent + bytes, Ordering::Relaxed);
+        Ok(bytes)
+    }
+
+    fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        Ok(slices.iter().map(|slice| slice.len()).sum())
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        Ok(address())
+    }
+
+    fn prepare(&self, _: &SocketSettings, _: SocketAddr, _: SocketAddr) {}
+}
+
+/// One connection and no other.
+struct OneConnection(std::sync::Mutex<Option<Greedy>>);
+
+impl Acceptor for OneConnection {
+    type Stream = Greedy;
+
+    async fn accept(&self) -> io::Result<(Greedy, SocketAddr)> {
+        let stream = self.0.lock().unwrap().take();
+        match stream {
+            Some(stream) => Ok((stream, address())),
+            None => std::future::pending().await,
+        }
+    }
+}
+
+struct Quiet;
+
+impl RequestHandler for Quiet {
+    fn handle(&self, _: &RequestContext, _: Bytes) -> Handled {
+        Handled::NoReply
+    }
+}
+
+fn address() -> SocketAddr {
+    "127.0.0.1:9092".parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_peer_that_never_pauses_lets_others_have_their_turn_after_a_mebibyte() {
+    let sent = Arc::new(AtomicUsize::new(0));
+    let greedy = Greedy {
+        request: tests::request(1, &[0; 1000]),
+        sent: sent.clone(),
+    };
+    let network = Network::new(
+        Arc::new(Quiet),
+        ConnectionSettings::new(1 << 20, None),
+        ConnectionLimits::new(ConnectionLimitValues::new(100, 100)),
+        RequestBudget::unbounded(),
+        NetworkMetrics::new(&Registry::new()).unwrap(),
+        Clock::real(),
+    );
+    let settings = ListenerSettings {
+        name: Arc::from("PLAINTEXT"),
+        address: address(),
+        socket: SocketSettings {
+            send_buffer_bytes: None,
+            receive_buffer_bytes: None,
+            backlog: 50,
+            congestion_control: CongestionControl::Loopback("reno".to_owned()),
+        },
+    };
+    let acceptor = OneConnection(std::sync::Mutex::new(Some(greedy)));
+    let stop = watch::Sender::new(false);
+    let listener = BoundListener::of(settings, acceptor, address());
+    let served = tokio::spawn(listener.serve(network, stop.subscribe()));
+    let (mut before, mut turns) = (0, 0);
+    while before < SENT_BYTES {
+        tokio::task::yield_now().await;
+        let now = sent.load(Ordering::Relaxed);
+        assert!(now - before <= MOST_AT_ONCE, "{} bytes in one turn", now - before);
+        turns += u32::from(now > before);
+        before = now;
+    }
+    assert!(turns >= 32, "{turns} turns");
+    stop.send_replace(true);
+    served.await.unwrap();
+}
