@@ -16,6 +16,15 @@ fn try_open(sim: &SimDisk, topic_id: TopicId) -> Result<PartitionLog, LogError> 
 }
 
 fn open_with(sim: &SimDisk, topic_id: TopicId, config: LogConfig) -> Result<PartitionLog, LogError> {
+    open_after(sim, topic_id, config, None)
+}
+
+fn open_after(
+    sim: &SimDisk,
+    topic_id: TopicId,
+    config: LogConfig,
+    crash: Option<Crash>,
+) -> Result<PartitionLog, LogError> {
     PartitionLog::open(OpenParams {
         files: FileCache::new(Disk::simulated(sim), 8),
         dir: PathBuf::from(DIR),
@@ -24,7 +33,7 @@ fn open_with(sim: &SimDisk, topic_id: TopicId, config: LogConfig) -> Result<Part
         config: Arc::new(config),
         recovery_point: 0,
         log_start_offset: 0,
-        crash: None,
+        crash,
         now_ms: 1_000,
         events: None,
     })
@@ -179,4 +188,41 @@ fn a_damaged_index_leads_no_reader_astray() {
             }
         }
     }
+}
+
+#[test]
+fn a_batch_that_ends_before_it_begins_is_damage_with_a_good_checksum_too() {
+    for crash in [None, Some(Crash::Power)] {
+        let (sim, size) = closed();
+        put_end_before_begin(&sim, size);
+        let opened = open_after(&sim, TopicId::CLUSTER_METADATA, LogConfig::default(), crash);
+        if crash.is_none() {
+            assert!(matches!(opened, Err(LogError::Corrupt { position, .. }) if position == size));
+            continue;
+        }
+        let log = opened.unwrap();
+        assert_eq!(log.log_end_offset(), 1);
+        assert_eq!(log.read(0, 1 << 20, 1, true).unwrap().next_offset, 1);
+    }
+}
+
+#[test]
+fn a_batch_that_lost_its_end_while_the_log_was_open_is_not_served() {
+    let (sim, size) = closed();
+    let log = try_open(&sim, TopicId::CLUSTER_METADATA).unwrap();
+    put_end_before_begin(&sim, size);
+    assert_eq!(log.read(0, 1 << 20, 3, true).unwrap().next_offset, 1);
+    assert!(matches!(log.read(1, 1, 3, true), Err(ReadError::Corrupt { .. })));
+}
+
+/// Changes the header of the second batch, and its checksum with it.
+fn put_end_before_begin(sim: &SimDisk, size: u64) {
+    let path = Path::new(DIR).join("00000000000000000000.log");
+    let file = Disk::simulated(sim).open(&path, OpenMode::ReadWrite).unwrap();
+    let mut second = vec![0; usize::try_from(size).unwrap()];
+    file.read_exact_at(&mut second, size).unwrap();
+    second[23..27].copy_from_slice(&(-6i32).to_be_bytes());
+    let crc = protocol_compat::record_batch::batch::checksum(&second[21..]);
+    second[17..21].copy_from_slice(&crc.to_be_bytes());
+    file.write_all_at(&second, size).unwrap();
 }

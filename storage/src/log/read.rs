@@ -13,6 +13,7 @@ use protocol_compat::record_batch::batch::{BATCH_HEADER_BYTES, RecordBatch, clai
 
 use super::PartitionLog;
 use super::error::ReadError;
+use super::scan::{NO_OFFSETS, has_offsets};
 use super::segment::Segment;
 use crate::disk::File;
 
@@ -220,6 +221,9 @@ fn take_batches(
         };
         let batch_at = position + at as u64;
         let (batch, _) = RecordBatch::split_first(rest).map_err(|e| corrupt(file, batch_at, &e))?;
+        if !has_offsets(&batch) {
+            return taken.ok_or_else(|| corrupt(file, batch_at, &NO_OFFSETS));
+        }
         let end = at + bytes;
         // Memory and disk may have changed since the batch was checked on its way in (rule S3).
         if batch.last_offset() >= wanted.offset
@@ -246,9 +250,13 @@ fn take_batches(
                 });
             }
             Some(Taken::Range {
-                start, base_offset, ..
+                start,
+                base_offset,
+                next_offset,
+                ..
             }) => {
-                if end - start > wanted.max_bytes || batch.base_offset() >= wanted.upper {
+                let goes_back = batch.next_offset() <= next_offset;
+                if end - start > wanted.max_bytes || batch.base_offset() >= wanted.upper || goes_back {
                     break;
                 }
                 taken = Some(Taken::Range {

@@ -99,6 +99,7 @@ impl<'a> Scan<'a> {
             .and_then(|end| self.buffer.get(start..end))
             .unwrap_or_default();
         match RecordBatch::split_first(bytes) {
+            Ok((batch, _)) if !has_offsets(&batch) => Ok(Step::Invalid(at, NO_OFFSETS.to_owned())),
             Ok((batch, _)) => match if verify { batch.verify_checksum() } else { Ok(()) } {
                 Ok(()) => Ok(Step::Batch(at, batch)),
                 Err(error) => Ok(Step::Invalid(at, error.to_string())),
@@ -128,4 +129,12 @@ impl<'a> Scan<'a> {
         let target = self.buffer.get_mut(ahead..).unwrap_or_default();
         self.file.read_exact_at(target, from)
     }
+}
+
+/// What is wrong with a batch that [`has_offsets`] refuses.
+pub(super) const NO_OFFSETS: &str = "the batch ends before it begins";
+
+/// Whether the offsets of a batch are any: whoever reads it gets on. A checksum says nothing of who wrote the header.
+pub(super) fn has_offsets(batch: &RecordBatch<'_>) -> bool {
+    batch.base_offset() >= 0 && batch.next_offset() > batch.base_offset()
 }
