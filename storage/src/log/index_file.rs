@@ -30,8 +30,12 @@ pub struct IndexFile<const N: usize> {
 
 #[derive(Debug)]
 enum State<const N: usize> {
-    /// Entries of the active segment, and how many of them the file has.
-    Active { entries: Vec<[u8; N]>, written: usize },
+    /// Entries of the active segment, how many of them the file has, and how many of those come from there.
+    Active {
+        entries: Vec<[u8; N]>,
+        written: usize,
+        read: usize,
+    },
     /// Entries are in the file alone.
     Sealed { count: usize },
 }
@@ -42,6 +46,7 @@ impl<const N: usize> IndexFile<N> {
         let state = State::Active {
             entries: Vec::new(),
             written: 0,
+            read: 0,
         };
         IndexFile {
             file: CachedFile::new(path),
@@ -96,7 +101,7 @@ impl<const N: usize> IndexFile<N> {
     /// The file system's, when the group is written.
     pub fn append(&self, cache: &FileCache, entry: [u8; N]) -> io::Result<()> {
         let full = match &mut *self.state.write() {
-            State::Active { entries, written } => {
+            State::Active { entries, written, .. } => {
                 entries.push(entry);
                 entries.len() - *written >= UNWRITTEN_ENTRIES
             }
@@ -114,7 +119,7 @@ impl<const N: usize> IndexFile<N> {
     /// The file system's.
     pub fn write_out(&self, cache: &FileCache) -> io::Result<()> {
         let mut state = self.state.write();
-        let State::Active { entries, written } = &mut *state else {
+        let State::Active { entries, written, .. } = &mut *state else {
             return Ok(());
         };
         let file = self.file.create(cache)?;
@@ -154,7 +159,11 @@ impl<const N: usize> IndexFile<N> {
     pub fn replace(&self, cache: &FileCache, entries: Vec<[u8; N]>) -> io::Result<()> {
         let emptied = self.file.create(cache).and_then(|file| file.set_len(0));
         let can_write = unless_full(emptied)?;
-        *self.state.write() = State::Active { entries, written: 0 };
+        *self.state.write() = State::Active {
+            entries,
+            written: 0,
+            read: 0,
+        };
         if can_write {
             unless_full(self.write_out(cache))?;
         }
@@ -170,8 +179,12 @@ impl<const N: usize> IndexFile<N> {
         for position in 0..self.len() {
             entries.extend(self.get(cache, position)?);
         }
-        let written = entries.len();
-        *self.state.write() = State::Active { entries, written };
+        let (written, read) = (entries.len(), entries.len());
+        *self.state.write() = State::Active {
+            entries,
+            written,
+            read,
+        };
         Ok(())
     }
 
@@ -203,10 +216,27 @@ impl<const N: usize> IndexFile<N> {
         at_or_below: impl Fn(&[u8; N]) -> bool,
         is_true: impl Fn(&[u8; N]) -> io::Result<bool>,
     ) -> io::Result<Option<[u8; N]>> {
-        if let State::Active { entries, .. } = &*self.state.read() {
-            let above = entries.partition_point(&at_or_below);
-            return Ok(above.checked_sub(1).and_then(|floor| entries.get(floor)).copied());
+        let in_memory = match &*self.state.read() {
+            State::Active { entries, read, .. } => Some((entries.partition_point(&at_or_below), *read)),
+            State::Sealed { .. } => None,
+        };
+        let (end, read) = match in_memory {
+            Some(found) => found,
+            None => (self.search(cache, &at_or_below)?, usize::MAX),
+        };
+        for position in (0..end).rev() {
+            match self.get(cache, position)? {
+                Some(entry) if position >= read || (at_or_below(&entry) && is_true(&entry)?) => {
+                    return Ok(Some(entry));
+                }
+                _ => self.tell_damage(position),
+            }
         }
+        Ok(None)
+    }
+
+    /// How many entries stand before the first for which `at_or_below` does not hold.
+    fn search(&self, cache: &FileCache, at_or_below: impl Fn(&[u8; N]) -> bool) -> io::Result<usize> {
         let (mut low, mut high) = (0, self.len());
         while low < high {
             let middle = low + (high - low) / 2;
@@ -215,13 +245,7 @@ impl<const N: usize> IndexFile<N> {
                 _ => high = middle,
             }
         }
-        for position in (0..low).rev() {
-            match self.get(cache, position)? {
-                Some(entry) if at_or_below(&entry) && is_true(&entry)? => return Ok(Some(entry)),
-                _ => self.tell_damage(position),
-            }
-        }
-        Ok(None)
+        Ok(low)
     }
 
     /// Once for each file: readers come back.
