@@ -227,3 +227,28 @@ fn put_end_before_begin(sim: &SimDisk, size: u64) {
     second[17..21].copy_from_slice(&crc.to_be_bytes());
     file.write_all_at(&second, size).unwrap();
 }
+
+#[test]
+fn a_log_cut_in_a_hole_ends_where_a_start_finds_its_end() {
+    let sim = closed_with_indexes();
+    // The last segment lost all of its batches, as no power cut and no kill does.
+    let disk = Disk::simulated(&sim);
+    let files = disk.read_dir(Path::new(DIR)).unwrap();
+    let last = files.iter().rfind(|file| file.name.ends_with(".log")).unwrap();
+    disk.replace(&Path::new(DIR).join(&last.name), &[]).unwrap();
+    let open = || open_with(&sim, TopicId::CLUSTER_METADATA, indexed()).unwrap();
+    let log = open();
+    let batch = batch().build();
+    log.append_as_follower(with_offset(batch, INDEXED_BATCHES + 5).into(), 1_000)
+        .unwrap();
+    log.truncate_to(INDEXED_BATCHES + 2).unwrap();
+    let end = log.log_end_offset();
+    log.close().unwrap();
+    drop(log);
+    assert_eq!(open().log_end_offset(), end);
+}
+
+fn with_offset(mut batch: Vec<u8>, offset: i64) -> Vec<u8> {
+    batch[..8].copy_from_slice(&offset.to_be_bytes());
+    batch
+}

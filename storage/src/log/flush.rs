@@ -127,14 +127,7 @@ impl PartitionLog {
         if !self.writer.lock().is_created {
             return Ok(());
         }
-        let text = {
-            let mut state = self.reservations.lock();
-            std::mem::take(&mut state.has_unsaved_epochs).then(|| state.epochs.encode())
-        };
-        match text {
-            Some(text) => self.write_epochs(&text),
-            None => Ok(()),
-        }
+        self.write_unsaved_epochs()
     }
 
     fn flush_segment(&self, segment: &Arc<Segment>, is_sealed: bool) -> Result<(), LogError> {

@@ -45,6 +45,7 @@ mod transaction_index;
 mod truncate;
 mod writer;
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -126,9 +127,13 @@ pub struct PartitionLog {
     flushed_offset: AtomicI64,
     high_watermark: AtomicI64,
     is_failed: AtomicBool,
+    /// The directory is being renamed, or was: the partition is deleted.
+    is_leaving: AtomicBool,
     /// Held first if both are held.
     writer: Mutex<Writer>,
     reservations: Mutex<Reservations>,
+    /// Held while the file of leader epochs is written.
+    epochs_file: Mutex<()>,
     /// One flush at a time.
     flushing: Mutex<()>,
 }
@@ -209,6 +214,11 @@ impl PartitionLog {
     /// Whether an input/output error took the log offline.
     pub fn is_failed(&self) -> bool {
         self.is_failed.load(Ordering::Acquire)
+    }
+
+    /// Whether the partition is being deleted: its files have other names, or will have in a moment, or are gone.
+    pub fn is_leaving(&self) -> bool {
+        self.is_leaving.load(Ordering::Acquire)
     }
 
     /// Takes the log offline (rules S1, S2): for an error that its owner met in the same directory.
@@ -324,7 +334,7 @@ impl PartitionLog {
     fn guarded<T>(&self, action: impl FnOnce() -> Result<T, LogError>) -> Result<T, LogError> {
         self.require_online()?;
         action().inspect_err(|error| {
-            if matches!(error, LogError::Io(_)) && !error.is_no_space() {
+            if self.is_failure(error) && !error.is_no_space() {
                 self.fail();
             }
         })
@@ -334,9 +344,17 @@ impl PartitionLog {
     fn guarded_whole<T>(&self, action: impl FnOnce() -> Result<T, LogError>) -> Result<T, LogError> {
         self.require_online()?;
         action().inspect_err(|error| {
-            if matches!(error, LogError::Io(_)) {
+            if self.is_failure(error) {
                 self.fail();
             }
         })
+    }
+
+    /// Whether an error is the disk's. A file that a deletion took from under an operation is not.
+    fn is_failure(&self, error: &LogError) -> bool {
+        match error {
+            LogError::Io(error) => error.kind() != io::ErrorKind::NotFound || !self.is_leaving(),
+            _ => false,
+        }
     }
 }

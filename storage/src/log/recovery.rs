@@ -205,12 +205,14 @@ fn build(params: OpenParams, found: Found) -> PartitionLog {
         flushed_offset: AtomicI64::new(found.end_offset),
         high_watermark: AtomicI64::new(log_start_offset),
         is_failed: AtomicBool::new(false),
+        is_leaving: AtomicBool::new(false),
         writer: Mutex::new(Writer {
             is_created: found.has_files,
             unsynced_names: found.has_unsynced_names,
             ..Writer::default()
         }),
         reservations: Mutex::new(reservations),
+        epochs_file: Mutex::new(()),
         flushing: Mutex::new(()),
     }
 }

@@ -6,6 +6,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::config::LogConfig;
 use super::error::LogError;
@@ -120,6 +121,7 @@ impl PartitionLog {
     /// # Errors
     /// The file system's.
     pub fn rename_dir(&self, to: &Path) -> Result<(), LogError> {
+        self.is_leaving.store(true, Ordering::Release);
         let _writer = self.writer.lock();
         let mut dir = self.dir.write();
         // The directory of a log whose first append found no room may be there without a segment.

@@ -80,16 +80,11 @@ impl PartitionLog {
             return Ok(());
         }
         self.high_watermark.fetch_max(offset, Ordering::AcqRel);
-        let text = {
-            let mut state = self.reservations.lock();
-            state
-                .epochs
-                .truncate_from_start(offset)
-                .then(|| state.epochs.encode())
-        };
-        match text {
-            Some(text) => self.write_epochs_or_later(&text),
-            None => Ok(()),
+        let has_changed = self.reservations.lock().epochs.truncate_from_start(offset);
+        if has_changed {
+            self.write_epochs_or_later()
+        } else {
+            Ok(())
         }
     }
 
@@ -127,13 +122,9 @@ impl PartitionLog {
         self.log_start_offset.store(offset, Ordering::Release);
         self.high_watermark.store(offset, Ordering::Release);
         self.flushed_offset.store(offset, Ordering::Release);
-        let text = {
-            let mut state = self.reservations.lock();
-            state.epochs = super::leader_epoch_cache::LeaderEpochCache::default();
-            state.epochs.encode()
-        };
+        self.reservations.lock().epochs = super::leader_epoch_cache::LeaderEpochCache::default();
         if writer.is_created {
-            self.write_epochs_or_later(&text)?;
+            self.write_epochs_or_later()?;
         }
         self.reset_reservations(writer)
     }
@@ -166,14 +157,16 @@ impl PartitionLog {
         segment.offset_index.activate(&self.files)?;
         segment.time_index.activate(&self.files)?;
         let file = segment.log.get(&self.files)?;
-        let from = segment.position_at_or_before(&self.files, offset)?;
-        let (mut cut, mut end) = (segment.size_bytes(), offset);
+        // The log ends behind the last batch that stays, as a later start finds it: there may be a hole before the cut.
+        let from = segment.position_at_or_before(&self.files, offset.saturating_sub(1))?;
+        let (mut cut, mut end) = (segment.size_bytes(), segment.base_offset);
         let mut scan = Scan::new(&file, from, segment.size_bytes());
         while let Step::Batch(position, batch) = scan.next(false)? {
             if batch.last_offset() >= offset {
-                (cut, end) = (position, offset.min(batch.base_offset()));
+                cut = position;
                 break;
             }
+            end = batch.next_offset();
         }
         // First what readers are told, then the bytes.
         segment.set_size_bytes(cut);

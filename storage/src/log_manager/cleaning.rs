@@ -214,6 +214,7 @@ impl LogManager {
                     });
                 }
                 Ok(_) => {}
+                Err(_) if log.is_leaving() => {}
                 Err(error) => {
                     tracing::error!(log = %partition, %error, "could not look what there is to clean");
                     log.fail();
@@ -288,6 +289,7 @@ impl LogManager {
                 let mut state = self.cleaning.state.lock();
                 state.uncleanable.insert(log.clone(), error.to_string());
             }
+            CleanError::Log(_) if candidate.log.is_leaving() => {}
             CleanError::Log(error) => {
                 tracing::error!(%log, %error, "a cleaning failed");
                 candidate.log.fail();

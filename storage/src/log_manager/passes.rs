@@ -168,16 +168,16 @@ impl LogManager {
         let mut now: Vec<_> = kinds.iter().map(|kind| (*kind, Vec::new())).collect();
         for (partition, log) in &logs {
             for (kind, offsets) in &mut now {
-                offsets.extend(claimed(log, *kind).map(|offset| (partition, offset)));
+                offsets.extend(claimed(log, *kind).map(|offset| (partition, log, offset)));
             }
         }
         dir.update_claims(|claims| {
             for (kind, offsets) in now {
                 let known = claims.offsets_mut(kind);
                 let closed = dir.take_closed(kind).into_iter();
-                let open = offsets
-                    .into_iter()
-                    .map(|(partition, offset)| (partition.clone(), offset));
+                // What is deleted meanwhile is forgotten, before or after this: its name may be another topic's by then.
+                let stays = offsets.into_iter().filter(|(_, log, _)| !log.is_leaving());
+                let open = stays.map(|(partition, _, offset)| (partition.clone(), offset));
                 for (partition, offset) in closed.chain(open) {
                     // A log that begins at 0 needs no entry, and Kafka writes none.
                     match (kind, offset) {

@@ -413,6 +413,47 @@ fn a_partition_that_was_never_opened_is_deleted_as_well() {
     assert!(left.iter().all(|entry| !entry.is_dir), "{left:?}");
 }
 
+#[test]
+fn a_deletion_that_meets_the_passes_takes_nothing_offline_and_leaves_no_claim() {
+    let sim = SimDisk::new(5, 1 << 28);
+    let manager = Arc::new(start(&sim));
+    let is_over = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let passes: Vec<_> = [true, false]
+        .map(|flushes| {
+            let (manager, is_over) = (manager.clone(), is_over.clone());
+            std::thread::spawn(move || {
+                while !is_over.load(Ordering::Relaxed) {
+                    if flushes {
+                        manager.flush_pass(NOW_MS);
+                    } else {
+                        manager.checkpoint_pass(&claims::KINDS);
+                    }
+                }
+            })
+        })
+        .into();
+    for round in 0..300 {
+        let orders = log(&manager, "orders");
+        assert_eq!(
+            orders.log_start_offset(),
+            0,
+            "round {round}: a claim of the topic before"
+        );
+        orders.begin_leader_epoch(round);
+        append(&orders, 1).unwrap();
+        append(&orders, 2).unwrap();
+        orders.update_high_watermark(2);
+        orders.delete_records_before(1).unwrap();
+        manager.delete(&partition("orders"), NOW_MS).unwrap();
+        manager.removal_pass(i64::MAX).unwrap();
+        assert_eq!(manager.dirs()[0].failure, None, "round {round}");
+    }
+    is_over.store(true, Ordering::Relaxed);
+    for pass in passes {
+        pass.join().unwrap();
+    }
+}
+
 struct Told(mpsc::Sender<i64>);
 
 impl LogEvents for Told {
