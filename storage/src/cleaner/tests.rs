@@ -346,6 +346,31 @@ fn a_full_disk_puts_a_cleaning_off_and_nothing_else() {
     assert_eq!(table.shown().len(), 51);
 }
 
+/// Lets no cleaning take a step.
+struct Stopping;
+
+impl Pace for Stopping {
+    fn moved(&mut self, _bytes: u64) -> bool {
+        false
+    }
+}
+
+#[test]
+fn whoever_cleans_until_nothing_is_due_ends_where_nothing_can_be_cleaned_now() {
+    let table = table(config());
+    for value in 0..50 {
+        table.put("a", Some(&format!("value {value}")), 10);
+        table.put(&format!("key {value}"), Some("stays"), 10);
+    }
+    table.roll(10);
+    let clean = |pace: &mut dyn Pace| table.manager.clean_next(&settings(MANY_KEYS), 100, pace);
+    assert_eq!(clean(&mut Stopping), None, "called off");
+    table.sim.set_capacity_bytes(1);
+    assert_eq!(clean(&mut Unhurried), None, "no room");
+    table.sim.set_capacity_bytes(1 << 24);
+    assert!(clean(&mut Unhurried).is_some());
+}
+
 /// Cleaning is what may make room: where it cannot, it must leave the log as it was.
 #[test]
 fn a_disk_that_fills_up_at_any_call_of_a_cleaning_takes_nothing_offline() {

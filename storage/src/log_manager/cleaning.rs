@@ -102,7 +102,8 @@ impl Pace for UntilStopped<'_> {
 }
 
 impl LogManager {
-    /// Cleans the open log that needs it most, if any is due. Which one.
+    /// Cleans the open log that needs it most, if any is due. Which one; `None` also where the cleaning was called off or
+    /// found no room, so that whoever goes on until nothing is due ends: it is due again later.
     pub fn clean_next(
         &self,
         settings: &CleanerSettings,
@@ -119,11 +120,12 @@ impl LogManager {
         let due_ms = now_ms.saturating_add(candidate.log.config().file_delete_delay_ms);
         self.deletions
             .add(std::mem::take(&mut cleaned.deleted.paths), due_ms);
+        let is_put_off = matches!(result, Err(CleanError::CalledOff | CleanError::NoSpace));
         match result {
             Ok(()) => self.note_cleaned(&candidate, &cleaned),
             Err(error) => self.note_failed(&candidate, error),
         }
-        Some(candidate.partition)
+        (!is_put_off).then_some(candidate.partition)
     }
 
     /// Lets cleanings that are under way end at their next step, waits for them, and begins no other.
