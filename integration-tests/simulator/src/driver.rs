@@ -82,7 +82,12 @@ pub fn run_one(simulator: &Path, seed: u64, without: &BTreeSet<u32>) -> io::Resu
             report.said.push(line?);
         }
     }
-    child.wait()?;
+    let status = child.wait()?;
+    if report.numbers.is_empty() {
+        report
+            .said
+            .push(format!("seed {seed} did not come to its end: {status}"));
+    }
     Ok(report)
 }
 

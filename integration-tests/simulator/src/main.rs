@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::process::ExitCode;
 
+use rustix::process::{Resource, Rlimit, setrlimit};
 use simulator::{driver, entropy, life, shrink};
 
 const USAGE: &str = "simulate --seed N [--trace] [--log LEVEL] [--without PARTS]
@@ -14,6 +15,9 @@ simulate --shrink N
 --seeds A..B     the seeds from A to B-1, a process each; --also adds some in front
 --until-found    stops at the first seed that fails
 --shrink N       finds the parts that the failure of seed N does not need";
+
+/// Seeds take a tenth of a second, and some seconds in a build without optimisation.
+const MOST_CPU_SECONDS: u64 = 60;
 
 /// What the command line asks for.
 #[derive(Debug, Default)]
@@ -96,6 +100,7 @@ fn part(text: &str) -> Result<u32, String> {
 }
 
 fn one(seed: u64, asked: &Asked) -> std::io::Result<bool> {
+    bound_cpu()?;
     entropy::seed(seed);
     if let Some(level) = &asked.log {
         let filter = tracing_subscriber::EnvFilter::new(level);
@@ -120,6 +125,16 @@ fn many(asked: &Asked) -> std::io::Result<bool> {
     let total = driver::run_many(&simulator, &asked.seeds, asked.jobs, asked.until_found)?;
     println!("{}", total.line());
     Ok(total.failed.is_empty())
+}
+
+/// Ends a seed that goes round in circles: in virtual time no deadline would ever come.
+fn bound_cpu() -> std::io::Result<()> {
+    let seconds = Some(MOST_CPU_SECONDS);
+    let bound = Rlimit {
+        current: seconds,
+        maximum: seconds,
+    };
+    Ok(setrlimit(Resource::Cpu, bound)?)
 }
 
 fn smaller(seed: u64) -> std::io::Result<bool> {
