@@ -24,6 +24,8 @@ mod room;
 mod status;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod threads_tests;
 mod twins;
 #[cfg(test)]
 mod twins_tests;
