@@ -1,5 +1,6 @@
 //! The node: sockets, tasks, clock, configuration and wiring. The only crate that waits.
 
+pub mod bench;
 pub mod blocking;
 pub mod broker_lifecycle;
 pub mod cli;

@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::bench::LimitsArgs;
 
 /// A Kafka-compatible broker in one program.
 ///
@@ -11,12 +13,19 @@ use clap::{Parser, ValueEnum};
 #[command(
     name = "cauce",
     version,
+    // `cauce FILE` stays what it was: a command is known by its place, right behind `cauce`.
+    args_conflicts_with_subcommands = true,
+    disable_help_subcommand = true,
     after_help = "Keys may also come from KAFKA_* environment variables (KAFKA_LOG_DIRS is log.dirs); the file beats the\n\
                   environment and --override beats both. CLUSTER_ID names the cluster that a new directory belongs to.\n\n\
                   Try it:\n  cauce\n  echo hello | kcat -b 127.0.0.1:9092 -P -t greetings\n  \
                   kcat -b 127.0.0.1:9092 -C -t greetings -e"
 )]
 pub struct Args {
+    /// What to do instead of serving
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
     /// Kafka's server.properties
     #[arg(value_name = "FILE")]
     pub file: Option<PathBuf>,
@@ -32,6 +41,21 @@ pub struct Args {
     /// How it is logged
     #[arg(long, value_enum, default_value_t = LogFormat::Text, env = "CAUCE_LOG_FORMAT")]
     pub log_format: LogFormat,
+}
+
+/// What `cauce` does besides serving.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Measures this machine
+    #[command(subcommand)]
+    Bench(Bench),
+}
+
+/// What can be measured.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Bench {
+    /// What this machine can do, without a broker: the limits that benchmarks are held against
+    Limits(LimitsArgs),
 }
 
 /// The form of log lines.
@@ -62,5 +86,20 @@ mod tests {
         ]);
         assert_eq!(args.file, Some(PathBuf::from("server.properties")));
         assert_eq!(args.overrides, ["a=b", "c=d"]);
+        assert!(args.command.is_none());
+    }
+
+    #[test]
+    fn a_command_is_known_by_its_place() {
+        let limits = Args::parse_from(["cauce", "bench", "limits", "--quick"]);
+        assert!(matches!(limits.command, Some(Command::Bench(Bench::Limits(args))) if args.quick));
+        for file in ["./bench", "help", "benches.properties"] {
+            let args = Args::parse_from(["cauce", file]);
+            assert_eq!(args.file, Some(PathBuf::from(file)));
+            assert!(args.command.is_none());
+        }
+        let behind_a_flag = Args::parse_from(["cauce", "--override", "a=b", "bench"]);
+        assert_eq!(behind_a_flag.file, Some(PathBuf::from("bench")));
+        assert!(Args::try_parse_from(["cauce", "bench"]).is_err());
     }
 }

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use storage::log_dirs::OpenError;
 
+use crate::bench::BenchError;
 use crate::server::StartError;
 
 /// The service cannot be given: a port is taken.
@@ -45,4 +46,13 @@ fn of_log_dirs(error: &OpenError) -> u8 {
         | OpenError::MetaProperties(_) => CONFIG,
         OpenError::AllFailed(_) => IO_ERROR,
     }
+}
+
+/// The exit code of a probe that gave no figures.
+pub(super) fn of_bench(error: &BenchError) -> ExitCode {
+    ExitCode::from(match error {
+        BenchError::Busy { .. } => TEMPORARY,
+        BenchError::Io { .. } => IO_ERROR,
+        BenchError::Damaged { .. } | BenchError::Thread => SOFTWARE,
+    })
 }

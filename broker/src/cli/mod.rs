@@ -12,13 +12,32 @@ use std::process::ExitCode;
 use tracing::{error, info};
 
 pub use self::args::Args;
+use self::args::{Bench, Command};
 use self::exit::exit_code;
+use crate::bench::{self, LimitsArgs};
 use crate::config::{ConfigSources, NodeConfig, read_settings};
 use crate::server::{Server, StartError};
 
-/// Runs a node until it is told to stop.
+/// Does what was typed: runs a node until it is told to stop, or measures the machine.
 pub fn run(args: Args) -> ExitCode {
-    let (config, reports) = match configure(&args) {
+    match &args.command {
+        None => run_node(&args),
+        Some(Command::Bench(Bench::Limits(limits))) => measure_limits(limits),
+    }
+}
+
+fn measure_limits(args: &LimitsArgs) -> ExitCode {
+    match bench::limits(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("cauce: {error}");
+            exit::of_bench(&error)
+        }
+    }
+}
+
+fn run_node(args: &Args) -> ExitCode {
+    let (config, reports) = match configure(args) {
         Ok(configured) => configured,
         Err(error) => return fail(&error),
     };
