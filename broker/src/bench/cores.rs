@@ -35,6 +35,9 @@ pub struct Spent {
     pub cpu: Duration,
 }
 
+/// What a piece of work gave, and what it took.
+pub type Measured<T> = (T, Spent);
+
 /// The cores that the probe uses: the first two that this process may run on.
 #[derive(Clone, Debug)]
 pub struct Cores {
@@ -98,7 +101,7 @@ impl Cores {
 pub fn alone<T: Send>(
     core: Core,
     work: impl FnOnce() -> Result<T, BenchError> + Send,
-) -> Result<(T, Spent), BenchError> {
+) -> Result<Measured<T>, BenchError> {
     thread::scope(|scope| scope.spawn(|| pinned(core, work)).join()).map_err(|_| BenchError::Thread)?
 }
 
@@ -112,7 +115,7 @@ pub fn side_by_side<A: Send, B: Send>(
     placing: Placing,
     here: impl FnOnce() -> Result<A, BenchError> + Send,
     there: impl FnOnce() -> Result<B, BenchError> + Send,
-) -> Result<((A, Spent), (B, Spent)), BenchError> {
+) -> Result<(Measured<A>, Measured<B>), BenchError> {
     let (here, there) = thread::scope(|scope| {
         let here = scope.spawn(move || pinned(placing.here, here));
         let there = scope.spawn(move || pinned(placing.there, there));
@@ -124,7 +127,7 @@ pub fn side_by_side<A: Send, B: Send>(
     ))
 }
 
-fn pinned<T>(core: Core, work: impl FnOnce() -> Result<T, BenchError>) -> Result<(T, Spent), BenchError> {
+fn pinned<T>(core: Core, work: impl FnOnce() -> Result<T, BenchError>) -> Result<Measured<T>, BenchError> {
     let mut only = CpuSet::new();
     only.set(core.0);
     sched_setaffinity(None, &only).doing("bind a thread to a core")?;

@@ -67,29 +67,17 @@ pub fn measure(
     let mut rows = Vec::new();
     let window = scratch.resident_file(scale.window_bytes)?;
     for congestion in &settings.settings {
-        let unbounded = Bound::of(scale);
-        rows.push(into(
-            congestion,
-            cores,
-            Target::Nothing,
-            unbounded,
-            |_, _| Ok(()),
-        )?);
+        let usual = Bound::of(scale);
+        rows.push(into(congestion, cores, Target::Nothing, usual, |_, _| Ok(()))?);
         // Frees as many bytes as will be needed, so that they are warm.
         drop(scratch.resident_file(scale.window_bytes)?);
         let new = scratch.nameless_file()?;
-        let once = Bound::bytes(scale.window_bytes);
+        let once = Bound::bytes(scale.window_bytes, scale);
         let append = |frame, body: &[u8]| write(&new, frame, body);
         rows.push(into(congestion, cores, Target::NewFile, once, append)?);
         let frames_in_window = scale.window_bytes / BODY_BYTES as u64;
         let overwrite = |frame, body: &[u8]| write(&window, frame % frames_in_window, body);
-        rows.push(into(
-            congestion,
-            cores,
-            Target::RecycledWindow,
-            unbounded,
-            overwrite,
-        )?);
+        rows.push(into(congestion, cores, Target::RecycledWindow, usual, overwrite)?);
     }
     Ok(rows)
 }

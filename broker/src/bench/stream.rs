@@ -29,10 +29,10 @@ impl Bound {
         }
     }
 
-    /// So many bytes, however long they take.
-    pub fn bytes(bytes: u64) -> Self {
+    /// So many bytes, and as much time as a slow first touch of memory takes: several times that of other streams.
+    pub fn bytes(bytes: u64, scale: &Scale) -> Self {
         Self {
-            time: Duration::MAX,
+            time: scale.stream_time * 4,
             bytes,
         }
     }
@@ -133,8 +133,9 @@ mod tests {
                 })
                 .map(|()| steps)
         };
-        assert_eq!(steps_of(Bound::bytes(100), 30).expect("no error"), 4);
-        assert_eq!(steps_of(Bound::bytes(0), 30).expect("no error"), 1);
+        let bytes = |bytes| Bound::bytes(bytes, &Scale::full());
+        assert_eq!(steps_of(bytes(100), 30).expect("no error"), 4);
+        assert_eq!(steps_of(bytes(0), 30).expect("no error"), 1);
         let at_once = Bound {
             time: Duration::ZERO,
             bytes: 100,
