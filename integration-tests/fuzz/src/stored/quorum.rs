@@ -206,7 +206,11 @@ pub fn run(damage: &Damage<'_>, flags: u8) {
         examine(&open(&disk, crash)?)
     });
     let Ok(examined) = examined else { return };
-    if !damage.sealed || !(ends_with(path, ".log") || ends_with(path, ".checkpoint")) {
+    // With a checksum that fits, a record of the purge may show entries that are still in the log and were purged.
+    let is_believed = [".log", ".checkpoint", "quorum-purged"]
+        .iter()
+        .any(|suffix| ends_with(path, suffix));
+    if !(damage.sealed && is_believed) {
         let known: BTreeMap<_, _> = sample.examined.entries.iter().cloned().collect();
         for (offset, records) in &examined.entries {
             assert_eq!(
