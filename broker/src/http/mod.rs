@@ -18,34 +18,78 @@ use hyper::header::CONTENT_TYPE;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use prometheus::{Encoder, Registry, TextEncoder};
+use prometheus::{Encoder, IntCounter, IntGauge, Registry, TextEncoder};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tracing::{debug, warn};
 
 pub use self::cleaner_collector::CleanerCollector;
 pub use self::process_collector::ProcessCollector;
 
-/// Scrapers and probes at one time; others wait in the kernel.
-const MAX_CONNECTIONS: usize = 64;
-/// How long a client may take to send a request's head.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// What clients of the port may hold.
+const BOUNDS: Bounds = Bounds {
+    connections: 64,
+    head_time: Duration::from_secs(10),
+};
 /// How long to wait after a failure to accept.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
+
+#[derive(Clone, Copy, Debug)]
+struct Bounds {
+    /// Scrapers and probes at one time; others wait in the kernel.
+    connections: usize,
+    /// How long a client may take to send a request's head.
+    head_time: Duration,
+}
+
+/// How the port's own bounds are met.
+struct HttpMetrics {
+    connections: IntGauge,
+    connection_waits: IntCounter,
+    slow_requests: IntCounter,
+}
+
+impl HttpMetrics {
+    fn new(registry: &Registry) -> prometheus::Result<HttpMetrics> {
+        let metrics = HttpMetrics {
+            connections: IntGauge::new(
+                "kafka_server_http_connections",
+                "Open connections to the HTTP port.",
+            )?,
+            connection_waits: IntCounter::new(
+                "kafka_server_http_connection_waits_total",
+                "How often no connection to the HTTP port was accepted until one ended.",
+            )?,
+            slow_requests: IntCounter::new(
+                "kafka_server_http_slow_requests_total",
+                "Connections to the HTTP port that were closed because a request's head did not come in time.",
+            )?,
+        };
+        registry.register(Box::new(metrics.connections.clone()))?;
+        registry.register(Box::new(metrics.connection_waits.clone()))?;
+        registry.register(Box::new(metrics.slow_requests.clone()))?;
+        Ok(metrics)
+    }
+}
 
 /// What the port shows.
 pub struct HttpState {
     registry: Registry,
+    metrics: HttpMetrics,
     is_ready: AtomicBool,
 }
 
 impl HttpState {
     /// A node that is not ready yet.
-    pub fn new(registry: Registry) -> Arc<HttpState> {
-        Arc::new(HttpState {
+    ///
+    /// # Errors
+    /// The registry has metrics of these names.
+    pub fn new(registry: Registry) -> prometheus::Result<Arc<HttpState>> {
+        Ok(Arc::new(HttpState {
+            metrics: HttpMetrics::new(&registry)?,
             registry,
             is_ready: AtomicBool::new(false),
-        })
+        }))
     }
 
     /// Whether `/readyz` says yes.
@@ -95,22 +139,33 @@ fn text(status: StatusCode, body: &'static str) -> Response<Full<Bytes>> {
 }
 
 /// Serves until `shutdown` becomes true.
-pub async fn serve(listener: TcpListener, state: Arc<HttpState>, mut shutdown: watch::Receiver<bool>) {
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+pub async fn serve(listener: TcpListener, state: Arc<HttpState>, shutdown: watch::Receiver<bool>) {
+    serve_within(BOUNDS, listener, state, shutdown).await;
+}
+
+async fn serve_within(
+    bounds: Bounds,
+    listener: TcpListener,
+    state: Arc<HttpState>,
+    mut shutdown: watch::Receiver<bool>,
+) {
+    let places = Arc::new(Semaphore::new(bounds.connections));
     loop {
         let accepted = tokio::select! {
             _ = shutdown.wait_for(|stop| *stop) => return,
-            accepted = accept(&listener, &places) => accepted,
+            accepted = accept(&listener, &places, &state.metrics) => accepted,
         };
         match accepted {
             Ok((stream, place)) => {
                 let state = state.clone();
                 let mut shutdown = shutdown.clone();
                 tokio::spawn(async move {
+                    state.metrics.connections.inc();
                     tokio::select! {
-                        () = serve_connection(stream, state) => {}
+                        () = serve_connection(stream, &state, bounds.head_time) => {}
                         _ = shutdown.wait_for(|stop| *stop) => {}
                     }
+                    state.metrics.connections.dec();
                     drop(place);
                 });
             }
@@ -125,28 +180,41 @@ pub async fn serve(listener: TcpListener, state: Arc<HttpState>, mut shutdown: w
 async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
-    let place = places.clone().acquire_owned().await.map_err(io::Error::other)?;
+    metrics: &HttpMetrics,
+) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
+    let place = match places.clone().try_acquire_owned() {
+        Ok(place) => place,
+        Err(_) => {
+            metrics.connection_waits.inc();
+            places.clone().acquire_owned().await.map_err(io::Error::other)?
+        }
+    };
     let (stream, _) = listener.accept().await?;
     Ok((stream, place))
 }
 
-async fn serve_connection(stream: TcpStream, state: Arc<HttpState>) {
+async fn serve_connection(stream: TcpStream, state: &Arc<HttpState>, head_time: Duration) {
+    let answering = state.clone();
     let service = service_fn(move |request: Request<Incoming>| {
-        let response = state.respond(request.method(), request.uri().path());
+        let response = answering.respond(request.method(), request.uri().path());
         std::future::ready(Ok::<_, Infallible>(response))
     });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
+        .header_read_timeout(head_time)
         .serve_connection(TokioIo::new(stream), service);
     if let Err(error) = connection.await {
+        if error.is_timeout() {
+            state.metrics.slow_requests.inc();
+        }
         debug!(%error, "an HTTP connection ended");
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
     use super::*;
 
     #[test]
@@ -155,7 +223,7 @@ mod tests {
         registry
             .register(Box::new(ProcessCollector::new().expect("a collector")))
             .expect("registered");
-        let state = HttpState::new(registry);
+        let state = HttpState::new(registry).expect("metrics");
         let status = |path| state.respond(&Method::GET, path).status();
         assert_eq!(status("/healthz"), StatusCode::OK);
         assert_eq!(status("/readyz"), StatusCode::SERVICE_UNAVAILABLE);
@@ -167,5 +235,31 @@ mod tests {
             state.respond(&Method::POST, "/metrics").status(),
             StatusCode::METHOD_NOT_ALLOWED
         );
+    }
+
+    #[tokio::test]
+    async fn a_client_that_sends_no_request_is_closed_and_others_wait_for_its_place() {
+        let state = HttpState::new(Registry::new()).expect("metrics");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let bounds = Bounds {
+            connections: 1,
+            head_time: Duration::from_millis(100),
+        };
+        let stop = watch::Sender::new(false);
+        let served = tokio::spawn(serve_within(bounds, listener, state.clone(), stop.subscribe()));
+        let mut silent = TcpStream::connect(address).await.expect("a connection");
+        let mut other = TcpStream::connect(address).await.expect("a connection");
+        let request = b"GET /healthz HTTP/1.1\r\nhost: node\r\nconnection: close\r\n\r\n";
+        other.write_all(request).await.expect("sent");
+        let mut answer = String::new();
+        other.read_to_string(&mut answer).await.expect("an answer");
+        assert!(answer.ends_with("ok\n"), "{answer}");
+        let mut rest = Vec::new();
+        silent.read_to_end(&mut rest).await.expect("closed");
+        assert_eq!(state.metrics.slow_requests.get(), 1);
+        assert!(state.metrics.connection_waits.get() >= 1);
+        stop.send_replace(true);
+        served.await.expect("it ends");
     }
 }

@@ -166,7 +166,7 @@ impl Server {
         let network = network(&config, services, connections, &store, &registry, clock)?;
         registry.register(Box::new(ProcessCollector::new()?))?;
         registry.register(Box::new(CleanerCollector::new(logs.clone(), clock)?))?;
-        let http = HttpState::new(registry);
+        let http = HttpState::new(registry)?;
         let mut serving = ports.serve(&network, &http, &stopping);
         serving.shrink_to_fit();
         let mut background = background::start(&config, &replicas, &http, &store, clock);
