@@ -30,6 +30,17 @@ fn table(config: LogConfig) -> Table {
     Table { sim, manager, log }
 }
 
+/// A hundred records in a sealed segment, of which 51 stay.
+fn half_stale() -> Table {
+    let table = table(config());
+    for value in 0..50 {
+        table.put("a", Some(&format!("value {value}")), 10);
+        table.put(&format!("key {value}"), Some("stays"), 10);
+    }
+    table.roll(10);
+    table
+}
+
 impl Table {
     fn put(&self, key: &str, value: Option<&str>, now_ms: i64) -> i64 {
         let mut builder = BatchBuilder::new(0, Compression::None, TimestampType::CreateTime, None, -1);
@@ -322,12 +333,7 @@ fn a_log_is_cleaned_from_its_start_where_the_last_cleaning_is_not_known() {
 
 #[test]
 fn a_full_disk_puts_a_cleaning_off_and_nothing_else() {
-    let table = table(config());
-    for value in 0..50 {
-        table.put("a", Some(&format!("value {value}")), 10);
-        table.put(&format!("key {value}"), Some("stays"), 10);
-    }
-    table.roll(10);
+    let table = half_stale();
     let dir = PathBuf::from("/data/table-0");
     let disk = Disk::simulated(&table.sim);
     let names = disk.read_dir(&dir).unwrap();
@@ -357,12 +363,7 @@ impl Pace for Stopping {
 
 #[test]
 fn whoever_cleans_until_nothing_is_due_ends_where_nothing_can_be_cleaned_now() {
-    let table = table(config());
-    for value in 0..50 {
-        table.put("a", Some(&format!("value {value}")), 10);
-        table.put(&format!("key {value}"), Some("stays"), 10);
-    }
-    table.roll(10);
+    let table = half_stale();
     let clean = |pace: &mut dyn Pace| table.manager.clean_next(&settings(MANY_KEYS), 100, pace);
     assert_eq!(clean(&mut Stopping), None, "called off");
     table.sim.set_capacity_bytes(1);

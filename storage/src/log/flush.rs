@@ -3,6 +3,7 @@
 //! One flush runs at a time and takes along everything that was published when it began, so that threads that wait for
 //! durability share it (group commit). A failed sync takes the log offline and is never tried again (rule S1).
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -85,10 +86,12 @@ impl PartitionLog {
 
     fn flush_published(&self) -> Result<(), LogError> {
         let end = self.log_end_offset();
-        let segments = self.segments.load_full();
-        let active = segments.last().map_or(i64::MAX, |segment| segment.base_offset);
-        for segment in segments.iter().filter(|segment| !segment.is_flushed()) {
-            self.flush_segment(segment, segment.base_offset != active)?;
+        loop {
+            let segments = self.segments.load_full();
+            match self.flush_segments(&segments) {
+                Err(error) if self.has_changed_since(&segments, &error) => {}
+                flushed => break flushed?,
+            }
         }
         // The name of a file is looked after behind its content: a name without content would claim nothing wrong.
         let has_new_names = std::mem::take(&mut self.writer.lock().unsynced_names);
@@ -130,7 +133,15 @@ impl PartitionLog {
         self.write_unsaved_epochs()
     }
 
-    fn flush_segment(&self, segment: &Arc<Segment>, is_sealed: bool) -> Result<(), LogError> {
+    fn flush_segments(&self, segments: &[Arc<Segment>]) -> io::Result<()> {
+        let active = segments.last().map_or(i64::MAX, |segment| segment.base_offset);
+        for segment in segments.iter().filter(|segment| !segment.is_flushed()) {
+            self.flush_segment(segment, segment.base_offset != active)?;
+        }
+        Ok(())
+    }
+
+    fn flush_segment(&self, segment: &Arc<Segment>, is_sealed: bool) -> io::Result<()> {
         let size = segment.size_bytes();
         if size > 0 {
             segment.log.get(&self.files)?.sync_data()?;

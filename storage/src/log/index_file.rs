@@ -217,18 +217,23 @@ impl<const N: usize> IndexFile<N> {
         is_true: impl Fn(&[u8; N]) -> io::Result<bool>,
     ) -> io::Result<Option<[u8; N]>> {
         let in_memory = match &*self.state.read() {
-            State::Active { entries, read, .. } => Some((entries.partition_point(&at_or_below), *read)),
+            State::Active { entries, read, .. } => {
+                let end = entries.partition_point(&at_or_below);
+                let last = end.checked_sub(1);
+                if last.is_none_or(|last| last >= *read) {
+                    return Ok(last.and_then(|last| entries.get(last)).copied());
+                }
+                Some(end)
+            }
             State::Sealed { .. } => None,
         };
-        let (end, read) = match in_memory {
-            Some(found) => found,
-            None => (self.search(cache, &at_or_below)?, usize::MAX),
+        let end = match in_memory {
+            Some(end) => end,
+            None => self.search(cache, &at_or_below)?,
         };
         for position in (0..end).rev() {
             match self.get(cache, position)? {
-                Some(entry) if position >= read || (at_or_below(&entry) && is_true(&entry)?) => {
-                    return Ok(Some(entry));
-                }
+                Some(entry) if at_or_below(&entry) && is_true(&entry)? => return Ok(Some(entry)),
                 _ => self.tell_damage(position),
             }
         }

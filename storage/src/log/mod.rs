@@ -350,6 +350,27 @@ impl PartitionLog {
         })
     }
 
+    /// Whether a file was missing because retention or a cleaning took segments away since `segments` was the list: whoever
+    /// looks again finds the log as it is now. Waits for a change that is under way.
+    pub(crate) fn has_changed_since(&self, segments: &Arc<Vec<Arc<Segment>>>, error: &io::Error) -> bool {
+        if error.kind() != io::ErrorKind::NotFound {
+            return false;
+        }
+        let _settled = self.writer.lock();
+        !Arc::ptr_eq(segments, &self.segments.load())
+    }
+
+    /// Looks something up in the segments, anew where some of them were taken away meanwhile.
+    fn look_up<T>(&self, find: impl Fn(&[Arc<Segment>]) -> Result<T, ReadError>) -> Result<T, ReadError> {
+        loop {
+            let segments = self.segments.load();
+            match find(&segments) {
+                Err(ReadError::Io(error)) if self.has_changed_since(&segments, &error) => {}
+                found => return found,
+            }
+        }
+    }
+
     /// Whether an error is the disk's. A file that a deletion took from under an operation is not.
     fn is_failure(&self, error: &LogError) -> bool {
         match error {

@@ -64,22 +64,26 @@ fn decode(text: &str) -> Option<TopicId> {
 
 /// The topic id of a partition's directory; `None` where the file is missing, torn or damaged.
 pub(crate) fn read(disk: &Disk, dir: &Path) -> io::Result<Option<TopicId>> {
+    Ok(read_file(disk, dir)?.flatten())
+}
+
+/// What the file says; `None` where it is missing, `Some(None)` where it is torn or damaged.
+fn read_file(disk: &Disk, dir: &Path) -> io::Result<Option<Option<TopicId>>> {
     let path = dir.join(FILE_NAME);
     if !disk.exists(&path)? {
         return Ok(None);
     }
     let found = disk.read(&path, LIMIT_BYTES)?;
-    Ok(std::str::from_utf8(&found).ok().and_then(decode))
+    Ok(Some(std::str::from_utf8(&found).ok().and_then(decode)))
 }
 
 /// Compares the directory's topic id with `expected`; a directory without the file has none.
 pub(super) fn check(disk: &Disk, dir: &Path, expected: Option<TopicId>) -> Result<(), LogError> {
-    let path = dir.join(FILE_NAME);
     let Some(expected) = expected else { return Ok(()) };
-    if !disk.exists(&path)? {
+    let Some(found) = read_file(disk, dir)? else {
         return Ok(());
-    }
-    match read(disk, dir)? {
+    };
+    match found {
         Some(found) if found != expected => Err(LogError::ForeignTopic {
             dir: dir.display().to_string(),
             found: found.to_string(),
@@ -87,6 +91,6 @@ pub(super) fn check(disk: &Disk, dir: &Path, expected: Option<TopicId>) -> Resul
         }),
         Some(_) => Ok(()),
         // Torn before any acknowledgement, or damaged since: whose directory it is, its name says.
-        None => Ok(disk.replace(&path, encode(expected).as_bytes())?),
+        None => Ok(disk.replace(&dir.join(FILE_NAME), encode(expected).as_bytes())?),
     }
 }

@@ -73,28 +73,21 @@ impl PartitionLog {
         if offset >= wanted.upper || (max_bytes == 0 && !at_least_one) {
             return Ok(ReadInfo::empty(offset));
         }
-        let segments = self.segments.load();
-        let first = segments
-            .partition_point(|segment| segment.base_offset <= offset)
-            .saturating_sub(1);
-        for segment in segments.iter().skip(first) {
-            match self.read_segment(segment, &wanted) {
-                Err(error @ ReadError::Corrupt { .. }) => {
-                    self.tell_corrupt(&error);
-                    return Err(error);
+        let found = self.look_up(|segments| {
+            // Retention may have taken what a look before this one still found.
+            self.require_in_range(offset, end)?;
+            let first = segments
+                .partition_point(|segment| segment.base_offset <= offset)
+                .saturating_sub(1);
+            for segment in segments.iter().skip(first) {
+                if let Some(info) = self.read_segment(segment, &wanted)? {
+                    return Ok(info);
                 }
                 // The offset lies in a hole at the end of this segment.
-                Ok(None) => {}
-                Ok(Some(info)) => return Ok(info),
-                // A segment that retention took away while it was looked for.
-                Err(ReadError::Io(error)) if error.kind() == io::ErrorKind::NotFound => {
-                    self.require_in_range(offset, end)?;
-                    return Err(ReadError::Io(error));
-                }
-                Err(error) => return Err(error),
             }
-        }
-        Ok(ReadInfo::empty(offset))
+            Ok(ReadInfo::empty(offset))
+        });
+        found.inspect_err(|error| self.tell_corrupt(error))
     }
 
     /// Writes of a damaged place once, however often clients come back to it.

@@ -32,22 +32,24 @@ impl PartitionLog {
         timestamp_ms: i64,
         upper: i64,
     ) -> Result<Option<TimestampOffset>, ReadError> {
-        let start = self.log_start_offset();
-        for segment in self.segments.load().iter() {
-            if segment.max_timestamp().0 < timestamp_ms {
-                continue;
+        self.look_up(|segments| {
+            let start = self.log_start_offset();
+            for segment in segments {
+                if segment.max_timestamp().0 < timestamp_ms {
+                    continue;
+                }
+                let from = segment
+                    .offset_at_or_before_timestamp(&self.files, timestamp_ms)?
+                    .max(start);
+                let found = self.first_record(segment, from, |record| {
+                    record.timestamp_ms >= timestamp_ms && record.offset >= start
+                })?;
+                if let Some(found) = found {
+                    return Ok((found.offset < upper).then_some(found));
+                }
             }
-            let from = segment
-                .offset_at_or_before_timestamp(&self.files, timestamp_ms)?
-                .max(start);
-            let found = self.first_record(segment, from, |record| {
-                record.timestamp_ms >= timestamp_ms && record.offset >= start
-            })?;
-            if let Some(found) = found {
-                return Ok((found.offset < upper).then_some(found));
-            }
-        }
-        Ok(None)
+            Ok(None)
+        })
     }
 
     /// The first record that has the largest timestamp of the log (KIP-734); `None` for an empty log.
@@ -55,17 +57,18 @@ impl PartitionLog {
     /// # Errors
     /// The file system's; damaged bytes.
     pub fn max_timestamp_offset(&self) -> Result<Option<TimestampOffset>, ReadError> {
-        let segments = self.segments.load();
-        let mut best: Option<&Segment> = None;
-        for segment in segments.iter().filter(|segment| segment.size_bytes() > 0) {
-            if best.is_none_or(|best| segment.max_timestamp().0 > best.max_timestamp().0) {
-                best = Some(segment);
+        self.look_up(|segments| {
+            let mut best: Option<&Segment> = None;
+            for segment in segments.iter().filter(|segment| segment.size_bytes() > 0) {
+                if best.is_none_or(|best| segment.max_timestamp().0 > best.max_timestamp().0) {
+                    best = Some(segment);
+                }
             }
-        }
-        let Some(segment) = best else { return Ok(None) };
-        let (largest, _) = segment.max_timestamp();
-        let from = segment.offset_at_or_before_timestamp(&self.files, largest)?;
-        self.first_record(segment, from, |record| record.timestamp_ms == largest)
+            let Some(segment) = best else { return Ok(None) };
+            let (largest, _) = segment.max_timestamp();
+            let from = segment.offset_at_or_before_timestamp(&self.files, largest)?;
+            self.first_record(segment, from, |record| record.timestamp_ms == largest)
+        })
     }
 
     fn first_record(

@@ -136,39 +136,24 @@ impl PartitionLog {
         self.write_batches(writer, &batches)
     }
 
-    /// Writes the epochs as they are now. One thread at a time: an older text must not take the place of a newer one.
-    pub(super) fn write_epochs(&self) -> Result<(), LogError> {
-        let _one_at_a_time = self.epochs_file.lock();
-        let text = {
-            let mut state = self.reservations.lock();
-            state.has_unsaved_epochs = false;
-            state.epochs.encode()
-        };
-        self.replace_epochs(&text)
-    }
-
-    /// Writes the epochs if they have changed since the last time.
+    /// Writes the epochs if they have changed since the last time. One thread at a time: an older text must not take the
+    /// place of a newer one.
     pub(super) fn write_unsaved_epochs(&self) -> Result<(), LogError> {
         let _one_at_a_time = self.epochs_file.lock();
         let text = {
             let mut state = self.reservations.lock();
             std::mem::take(&mut state.has_unsaved_epochs).then(|| state.epochs.encode())
         };
-        match text {
-            Some(text) => self.replace_epochs(&text),
-            None => Ok(()),
-        }
-    }
-
-    fn replace_epochs(&self, text: &str) -> Result<(), LogError> {
+        let Some(text) = text else { return Ok(()) };
         let path = self.dir.read().join(leader_epoch_cache::FILE_NAME);
         Ok(self.files.disk().replace(&path, text.as_bytes())?)
     }
 
-    /// The same for a log that changes all the same when there is no room: the file is written with the next recovery point,
-    /// and until then recovery takes back what it claims too much.
+    /// Writes the epochs of a log that changes all the same when there is no room: the file is written with the next recovery
+    /// point then, and until then recovery takes back what it claims too much.
     pub(super) fn write_epochs_or_later(&self) -> Result<(), LogError> {
-        match self.write_epochs() {
+        self.reservations.lock().has_unsaved_epochs = true;
+        match self.write_unsaved_epochs() {
             Err(error) if error.is_no_space() => {
                 self.reservations.lock().has_unsaved_epochs = true;
                 Ok(())

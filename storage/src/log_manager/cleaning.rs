@@ -14,7 +14,7 @@ use protocol_compat::TopicPartition;
 use super::LogManager;
 use crate::checkpoints::OffsetCheckpoint;
 use crate::cleaner::{CleanError, CleanRange, Cleaned, CleanerSettings, Pace, clean};
-use crate::log::PartitionLog;
+use crate::log::{LogError, PartitionLog};
 
 /// What the cleaners of a manager share.
 #[derive(Debug, Default)]
@@ -204,6 +204,7 @@ impl LogManager {
             if !log.config().cleanup_policy.compact || is_left_alone() {
                 continue;
             }
+            let segments = log.segments();
             match CleanRange::of(&log, self.last_clean_offset(&partition), now_ms) {
                 Ok(range) if range.clean_bytes + range.dirty_bytes > 0 => {
                     if range.checkpoint_was_wrong {
@@ -216,7 +217,7 @@ impl LogManager {
                     });
                 }
                 Ok(_) => {}
-                Err(_) if log.is_leaving() => {}
+                Err(error) if log.is_leaving() || log.has_changed_since(&segments, &error) => {}
                 Err(error) => {
                     tracing::error!(log = %partition, %error, "could not look what there is to clean");
                     log.fail();
@@ -239,12 +240,22 @@ impl LogManager {
         pace: &mut dyn Pace,
         cleaned: &mut Cleaned,
     ) -> Result<(), CleanError> {
+        let segments = candidate.log.segments();
         // Holes that compaction makes must never lie where recovery reads: it would take them for a lost end.
         candidate.log.flush(candidate.range.first_uncleanable_offset)?;
         let slot = self.slots.read().get(&candidate.partition).cloned();
         let slot = slot.ok_or(CleanError::CalledOff)?;
         self.checkpoint(slot.directory(), &[OffsetCheckpoint::RecoveryPoint])?;
-        clean(&candidate.log, &candidate.range, settings, now_ms, pace, cleaned)?;
+        let result = clean(&candidate.log, &candidate.range, settings, now_ms, pace, cleaned);
+        match result {
+            // Retention took segments that were to be read.
+            Err(CleanError::Log(LogError::Io(error)))
+                if candidate.log.has_changed_since(&segments, &error) =>
+            {
+                return Err(CleanError::CalledOff);
+            }
+            result => result?,
+        }
         let end_offset = cleaned.end_offset;
         slot.directory().update_claims(|claims| {
             claims

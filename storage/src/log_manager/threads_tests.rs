@@ -47,17 +47,18 @@ impl LogOwner for Owners {
 }
 
 fn config(topic: &str) -> Arc<LogConfig> {
-    let is_compacted = topic.starts_with("compacted");
+    let is_compacted = topic.contains("compacted");
     Arc::new(LogConfig {
         segment_bytes: 600,
         index_interval_bytes: 100,
         flush_ms: 1,
         flush_messages: if topic.ends_with("flushed") { 1 } else { i64::MAX },
         retention_bytes: if topic.starts_with("aged") { 3_000 } else { -1 },
+        max_compaction_lag_ms: if topic.starts_with("aged") { 50 } else { i64::MAX },
         file_delete_delay_ms: 0,
         min_compaction_lag_ms: 0,
         cleanup_policy: CleanupPolicy {
-            delete: !is_compacted,
+            delete: !is_compacted || topic.starts_with("aged"),
             compact: is_compacted,
         },
         ..LogConfig::default()
@@ -139,6 +140,9 @@ impl Topic<'_> {
     }
 
     fn read(&mut self, log: &PartitionLog) {
+        log.offset_for_timestamp(self.dice.below(2 * STEPS).cast_signed(), i64::MAX)
+            .unwrap();
+        log.max_timestamp_offset().unwrap();
         let (start, end) = (log.log_start_offset(), log.log_end_offset());
         let from = start + self.dice.below((end - start).unsigned_abs() + 1).cast_signed();
         let Ok(read) = log.read(from, 1_000, end, true) else {
@@ -166,7 +170,7 @@ impl Topic<'_> {
             }
             rest = after;
         }
-        let compacted = self.place.topic.starts_with("compacted");
+        let compacted = self.place.topic.contains("compacted");
         assert!(
             compacted || from == end || read.base_offset == Some(from),
             "{} {from}",
@@ -209,6 +213,9 @@ fn no_order_of_passes_and_clients_harms_anything() {
         "volatile-flushed",
         "trimmed",
         "aged",
+        "aged-flushed",
+        "aged-compacted",
+        "trimmed-compacted",
         "compacted",
     ];
     std::thread::scope(|scope| {
@@ -238,10 +245,10 @@ fn no_order_of_passes_and_clients_harms_anything() {
             .map(std::thread::ScopedJoinHandle::join)
             .collect();
         is_over.store(true, Ordering::Relaxed);
+        assert_eq!(manager.dirs()[0].failure, None);
         for end in ends {
             end.unwrap();
         }
     });
-    assert_eq!(manager.dirs()[0].failure, None);
     assert!(manager.cleaner_status().cleanings > 0, "nothing was cleaned");
 }
