@@ -1,10 +1,18 @@
 //! Where work that blocks on the disk is done.
 
 use std::cell::Cell;
+use std::io;
 use std::time::Duration;
 
+use rustix::process::{getpriority_process, setpriority_process};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::JoinHandle;
+
+/// How much a thread that works aside gives way to those that serve clients (`nice`): it gets a tenth of the processor that
+/// it shares with one of them, and all of one that is free.
+const ASIDE_NICENESS: i32 = 10;
+/// Linux knows none above.
+const MOST_NICENESS: i32 = 19;
 
 thread_local! {
     static DELAY: Cell<Duration> = const { Cell::new(Duration::ZERO) };
@@ -33,5 +41,57 @@ pub(crate) fn spawn<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static
             })
         }
         _ => tokio::task::spawn_blocking(work),
+    }
+}
+
+/// Lowers the calling thread's priority.
+fn give_way() -> io::Result<()> {
+    let usual = getpriority_process(None)?;
+    Ok(setpriority_process(
+        None,
+        usual.saturating_add(ASIDE_NICENESS).min(MOST_NICENESS),
+    )?)
+}
+
+/// Like [`spawn`], for long work that nobody waits for: on a thread of its own, which gives way to those that serve clients
+/// where there are not enough processors for all. The result is an error where no thread could be started.
+///
+/// # Panics
+/// Outside of a runtime.
+pub(crate) fn spawn_aside<T: Send + 'static>(
+    name: &'static str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> JoinHandle<io::Result<T>> {
+    let runtime = Handle::current();
+    if runtime.runtime_flavor() == RuntimeFlavor::CurrentThread {
+        return spawn(move || Ok(work()));
+    }
+    // Niceness cannot be taken back without a privilege: such a thread never becomes one of the runtime's.
+    spawn(move || {
+        let work_aside = move || {
+            if let Err(cause) = give_way() {
+                tracing::warn!(thread = name, %cause, "a thread keeps the usual priority");
+            }
+            let _runtime = runtime.enter();
+            work()
+        };
+        let thread = std::thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(work_aside)?;
+        thread.join().or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn a_thread_aside_gives_way_and_no_thread_of_the_runtime_does() {
+        let niceness = || getpriority_process(None).unwrap();
+        let usual = spawn(niceness).await.unwrap();
+        let aside = spawn_aside("aside", niceness).await.unwrap().unwrap();
+        assert_eq!(aside, (usual + ASIDE_NICENESS).min(MOST_NICENESS));
+        assert_eq!(spawn(niceness).await.unwrap(), usual);
     }
 }

@@ -106,7 +106,7 @@ async fn round(
 ) -> bool {
     let one = |_| {
         let (logs, stopping) = (replicas.logs().clone(), stopping.clone());
-        blocking::spawn(move || {
+        blocking::spawn_aside("log-cleaner", move || {
             let mut pace = Throttle {
                 bytes_per_second: keys.max_bytes_per_second / f64::from(keys.threads),
                 clock,
@@ -121,11 +121,15 @@ async fn round(
             {}
         })
     };
-    let threads: Vec<JoinHandle<()>> = (0..keys.threads).map(one).collect();
+    let threads: Vec<_> = (0..keys.threads).map(one).collect();
     for thread in threads {
-        if let Err(cause) = thread.await {
-            warn!(%cause, "a cleaner was cut short");
-            return false;
+        match thread.await {
+            Ok(Ok(())) => {}
+            Ok(Err(cause)) => warn!(%cause, "a cleaner could not be started, it is tried again"),
+            Err(cause) => {
+                warn!(%cause, "a cleaner was cut short");
+                return false;
+            }
         }
     }
     true
