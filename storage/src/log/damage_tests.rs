@@ -3,8 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bytes::Bytes;
+use protocol_compat::record_batch::batch::RecordBatch;
 use protocol_compat::{TopicId, TopicPartition};
 
+use super::config::CleanupPolicy;
 use super::testing::batch;
 use super::*;
 use crate::disk::{Disk, OpenMode, SimDisk};
@@ -187,6 +190,105 @@ fn a_damaged_index_leads_no_reader_astray() {
                     assert_eq!(found.map(|found| found.offset), Some(offset), "{place}");
                 }
             }
+        }
+    }
+}
+
+#[test]
+fn a_batch_whose_offset_is_damaged_is_not_served_and_hides_no_other() {
+    let first = Path::new(DIR).join("00000000000000000000.log");
+    let sound = closed_with_indexes();
+    let log = open_with(&sound, TopicId::CLUSTER_METADATA, indexed()).unwrap();
+    let batches = read_to_the_end(&log).unwrap();
+    let sealed_end = log.segments()[1].base_offset;
+    assert!(sealed_end >= 4, "some batches in a sealed segment");
+    let mut position = 0;
+    for damaged in 0..sealed_end {
+        // The checksum begins behind the base offset. The lowest bits are those of a batch's own records.
+        for bit in 0..64 {
+            let sim = closed_with_indexes();
+            let log = open_with(&sim, TopicId::CLUSTER_METADATA, indexed()).unwrap();
+            assert!(sim.flip_bit(&first, position + 7 - bit / 8, u32::try_from(bit % 8).unwrap()));
+            // Whoever begins at the damaged batch itself has nothing to hold it against.
+            for from in (0..sealed_end).filter(|from| *from != damaged || damaged == 0) {
+                let served = read_from(&log, from);
+                let place = format!("bit {bit} of batch {damaged}, from {from}");
+                let sound = &batches[usize::try_from(from).unwrap()..];
+                assert!(sound.starts_with(&served.batches), "{place}");
+                let is_whole = served.batches.len() == sound.len();
+                assert_eq!(is_whole, served.error.is_none(), "{place}: {:?}", served.error);
+                assert!(from > damaged || !is_whole, "{place}");
+            }
+        }
+        position += batches[usize::try_from(damaged).unwrap()].len() as u64;
+    }
+}
+
+/// What a reader gets before an error.
+struct Served {
+    batches: Vec<Bytes>,
+    error: Option<ReadError>,
+}
+
+fn read_to_the_end(log: &PartitionLog) -> Result<Vec<Bytes>, ReadError> {
+    let served = read_from(log, 0);
+    served.error.map_or(Ok(served.batches), Err)
+}
+
+fn read_from(log: &PartitionLog, mut from: i64) -> Served {
+    let mut batches = Vec::new();
+    while from < log.log_end_offset() {
+        let read = match log.read(from, 1 << 20, i64::MAX, true) {
+            Ok(read) => read,
+            Err(error) => {
+                return Served {
+                    batches,
+                    error: Some(error),
+                };
+            }
+        };
+        assert!(read.next_offset > from, "a reader at {from} would not get on");
+        let mut rest = read.records;
+        while !rest.is_empty() {
+            let (batch, _) = RecordBatch::split_first(&rest).unwrap();
+            let size = batch.size_bytes();
+            batches.push(rest.split_to(size));
+        }
+        from = read.next_offset;
+    }
+    Served { batches, error: None }
+}
+
+#[test]
+fn a_batch_that_reaches_into_the_next_segment_is_damage() {
+    for (crash, compact) in [
+        (Crash::Process, true),
+        (Crash::Process, false),
+        (Crash::Power, true),
+    ] {
+        let sim = closed_with_indexes();
+        let config = LogConfig {
+            cleanup_policy: CleanupPolicy {
+                delete: !compact,
+                compact,
+            },
+            ..indexed()
+        };
+        let log = open_with(&sim, TopicId::CLUSTER_METADATA, config.clone()).unwrap();
+        let sealed = log.segments()[0].clone();
+        let (size, end) = (sealed.size_bytes(), log.segments()[1].base_offset);
+        drop(log);
+        let file = Disk::simulated(&sim)
+            .open(&sealed.log.path(), OpenMode::ReadWrite)
+            .unwrap();
+        file.write_all_at(&with_offset(batch().build(), end), size)
+            .unwrap();
+        let opened = open_after(&sim, TopicId::CLUSTER_METADATA, config, Some(crash));
+        match crash {
+            Crash::Process => {
+                assert!(matches!(opened, Err(LogError::Corrupt { position, .. }) if position == size));
+            }
+            Crash::Power => assert_eq!(opened.unwrap().log_end_offset(), end),
         }
     }
 }

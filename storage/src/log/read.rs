@@ -5,6 +5,7 @@
 //! upper bound.
 
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -13,7 +14,7 @@ use protocol_compat::record_batch::batch::{BATCH_HEADER_BYTES, RecordBatch, clai
 
 use super::PartitionLog;
 use super::error::ReadError;
-use super::scan::{NO_OFFSETS, has_offsets};
+use super::scan::{NO_OFFSETS, PAST_SEGMENT, has_offsets};
 use super::segment::Segment;
 use crate::disk::File;
 
@@ -79,8 +80,10 @@ impl PartitionLog {
             let first = segments
                 .partition_point(|segment| segment.base_offset <= offset)
                 .saturating_sub(1);
-            for segment in segments.iter().skip(first) {
-                if let Some(info) = self.read_segment(segment, &wanted)? {
+            for (index, segment) in segments.iter().enumerate().skip(first) {
+                let next_base = segments.get(index + 1).map(|next| next.base_offset);
+                let bounds = segment.base_offset..next_base.unwrap_or(i64::MAX);
+                if let Some(info) = self.read_segment(segment, &bounds, &wanted)? {
                     return Ok(info);
                 }
                 // The offset lies in a hole at the end of this segment.
@@ -111,7 +114,12 @@ impl PartitionLog {
         })
     }
 
-    fn read_segment(&self, segment: &Arc<Segment>, wanted: &Wanted) -> Result<Option<ReadInfo>, ReadError> {
+    fn read_segment(
+        &self,
+        segment: &Arc<Segment>,
+        bounds: &Range<i64>,
+        wanted: &Wanted,
+    ) -> Result<Option<ReadInfo>, ReadError> {
         let size = segment.size_bytes();
         if size == 0 {
             return Ok(None);
@@ -124,7 +132,7 @@ impl PartitionLog {
             .min(1 << 20);
         while position < size {
             let piece = read_piece(&file, position, size, wanted.max_bytes.saturating_add(lead))?;
-            match take_batches(&file, &piece, position, size, wanted)? {
+            match take_batches(&file, &piece, position, size, bounds, wanted)? {
                 Taken::Nothing { skipped: 0 } | Taken::End => return Ok(None),
                 Taken::Nothing { skipped } => position = position.saturating_add(skipped as u64),
                 Taken::Range {
@@ -180,17 +188,27 @@ impl PartitionLog {
     }
 }
 
-/// Finds the batches of `piece` that were asked for.
+/// Finds the batches of `piece` that were asked for. All of a segment's lie within `bounds`, one behind the other: no
+/// checksum covers where a batch begins, and which of two that overlap is damaged nobody knows.
 fn take_batches(
     file: &File,
     piece: &Bytes,
     position: u64,
     size: u64,
+    bounds: &Range<i64>,
     wanted: &Wanted,
 ) -> Result<Taken, ReadError> {
     let mut at = 0;
     let mut taken: Option<Taken> = None;
+    let mut without_last = None;
+    let mut walked_to = bounds.start;
     while let Some(rest) = piece.get(at..).filter(|rest| !rest.is_empty()) {
+        if let Some(base) = rest.first_chunk().map(|base| i64::from_be_bytes(*base))
+            && base < walked_to
+        {
+            let error = format!("offset {base} does not follow {walked_to}");
+            return without_last.ok_or_else(|| corrupt(file, position + at as u64, &error));
+        }
         let claimed = claimed_size(rest);
         let ends_in_segment = |bytes: usize| position.saturating_add((at + bytes) as u64) <= size;
         let whole = claimed.is_some_and(|bytes| bytes >= BATCH_HEADER_BYTES && ends_in_segment(bytes));
@@ -217,6 +235,9 @@ fn take_batches(
         if !has_offsets(&batch) {
             return taken.ok_or_else(|| corrupt(file, batch_at, &NO_OFFSETS));
         }
+        if batch.next_offset() > bounds.end {
+            return taken.ok_or_else(|| corrupt(file, batch_at, &PAST_SEGMENT));
+        }
         let end = at + bytes;
         // Memory and disk may have changed since the batch was checked on its way in (rule S3).
         if batch.last_offset() >= wanted.offset
@@ -224,6 +245,8 @@ fn take_batches(
         {
             return taken.ok_or_else(|| corrupt(file, batch_at, &error));
         }
+        without_last = taken;
+        walked_to = batch.next_offset();
         match taken {
             None if batch.last_offset() < wanted.offset => {}
             None if batch.base_offset() >= wanted.upper => return Ok(Taken::AboveUpper),
@@ -243,13 +266,9 @@ fn take_batches(
                 });
             }
             Some(Taken::Range {
-                start,
-                base_offset,
-                next_offset,
-                ..
+                start, base_offset, ..
             }) => {
-                let goes_back = batch.next_offset() <= next_offset;
-                if end - start > wanted.max_bytes || batch.base_offset() >= wanted.upper || goes_back {
+                if end - start > wanted.max_bytes || batch.base_offset() >= wanted.upper {
                     break;
                 }
                 taken = Some(Taken::Range {
@@ -271,6 +290,7 @@ fn take_batches(
 }
 
 /// What a piece of a segment has for a reader.
+#[derive(Clone, Copy)]
 enum Taken {
     /// Whole batches.
     Range {

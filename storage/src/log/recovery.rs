@@ -25,7 +25,7 @@ use super::index_file::{IndexFile, offset_entry, read_offset_entry, read_time_en
 use super::leader_epoch_cache::{self, LeaderEpochCache};
 use super::leftovers::{self, Segments};
 use super::producer_state::ProducerState;
-use super::scan::{Scan, Step};
+use super::scan::{PAST_SEGMENT, Scan, Step};
 use super::segment::{NO_TIMESTAMP, Segment, file_name};
 use super::tail::valid_batch_follows;
 use super::writer::Writer;
@@ -375,7 +375,9 @@ fn open_segment(
     let size = log_size(params, base)?;
     let indexes = open_indexes(params, base, size)?;
     let Some((offset_index, time_index)) = indexes.filter(|_| epochs.are_complete) else {
-        return scan_segment(params, base, size, false, epochs).and_then(|scanned| match scanned.invalid {
+        return scan_segment(params, base, next_base, size, false, epochs).and_then(|scanned| match scanned
+            .invalid
+        {
             None => scanned.into_opened(params, size),
             Some((position, reason)) => Err(corrupt(params, base, position, scanned.end_offset, reason)),
         });
@@ -536,7 +538,7 @@ fn recover_segment(
     epochs: &mut EpochsFound,
 ) -> Result<Opened, LogError> {
     let size = log_size(params, base)?;
-    let scanned = scan_segment(params, base, size, true, epochs)?;
+    let scanned = scan_segment(params, base, next_base, size, true, epochs)?;
     let Some((position, reason)) = scanned.invalid.clone() else {
         return scanned.into_opened(params, size);
     };
@@ -598,6 +600,7 @@ impl Scanned {
 fn scan_segment(
     params: &OpenParams,
     base: i64,
+    next_base: Option<i64>,
     size: u64,
     verify: bool,
     epochs: &mut EpochsFound,
@@ -623,6 +626,10 @@ fn scan_segment(
                     scanned.end_offset
                 );
                 scanned.invalid = Some((position, reason));
+                return Ok(scanned);
+            }
+            Step::Batch(position, batch) if next_base.is_some_and(|next| batch.next_offset() > next) => {
+                scanned.invalid = Some((position, PAST_SEGMENT.to_owned()));
                 return Ok(scanned);
             }
             Step::Batch(position, batch) => {

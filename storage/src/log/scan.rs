@@ -134,6 +134,9 @@ impl<'a> Scan<'a> {
 /// What is wrong with a batch that [`has_offsets`] refuses.
 pub(super) const NO_OFFSETS: &str = "the batch ends before it begins";
 
+/// What is wrong with a batch that ends behind the base offset of the next segment.
+pub(super) const PAST_SEGMENT: &str = "the batch reaches into the next segment";
+
 /// Whether the offsets of a batch are any: whoever reads it gets on. A checksum says nothing of who wrote the header.
 pub(super) fn has_offsets(batch: &RecordBatch<'_>) -> bool {
     batch.base_offset() >= 0 && batch.next_offset() > batch.base_offset()
