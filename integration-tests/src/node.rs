@@ -18,6 +18,7 @@ const STARTING: Duration = Duration::from_secs(30);
 /// A running node; it is killed and its directory removed when this is dropped.
 pub struct Node {
     process: Child,
+    wrapper: Vec<String>,
     /// Where clients connect.
     pub address: SocketAddr,
     /// Its directory.
@@ -27,6 +28,11 @@ pub struct Node {
 impl Node {
     /// Starts a node with these lines in its `server.properties` beside its address and directory.
     pub fn start(name: &str, properties: &str) -> io::Result<Node> {
+        Node::start_under(Vec::new(), name, properties)
+    }
+
+    /// The same under another program, which gets the node's command line behind its own words and must become the node.
+    pub fn start_under(wrapper: Vec<String>, name: &str, properties: &str) -> io::Result<Node> {
         let address = free_address()?;
         let directory = std::env::temp_dir().join(format!("cauce-{name}-{}", std::process::id()));
         fs::create_dir_all(&directory)?;
@@ -41,9 +47,10 @@ impl Node {
         );
         fs::write(directory.join(PROPERTIES), format!("{properties}\n{own}"))?;
         File::create(directory.join(OUTPUT))?;
-        let process = spawn(&directory)?;
+        let process = spawn(&wrapper, &directory)?;
         let mut node = Node {
             process,
+            wrapper,
             address,
             directory,
         };
@@ -64,7 +71,7 @@ impl Node {
 
     /// Starts it again after [`Node::kill`] or [`Node::stop`].
     pub fn start_again(&mut self) -> io::Result<()> {
-        self.process = spawn(&self.directory)?;
+        self.process = spawn(&self.wrapper, &self.directory)?;
         self.await_listener()
     }
 
@@ -126,9 +133,17 @@ impl Drop for Node {
     }
 }
 
-fn spawn(directory: &Path) -> io::Result<Child> {
+fn spawn(wrapper: &[String], directory: &Path) -> io::Result<Child> {
     let output = OpenOptions::new().append(true).open(directory.join(OUTPUT))?;
-    Command::new(binary()?)
+    let mut command = match wrapper {
+        [] => Command::new(binary()?),
+        [program, words @ ..] => {
+            let mut command = Command::new(program);
+            command.args(words).arg(binary()?);
+            command
+        }
+    };
+    command
         .arg(directory.join(PROPERTIES))
         .current_dir(directory)
         .stdin(Stdio::null())

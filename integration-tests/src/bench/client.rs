@@ -133,12 +133,19 @@ impl Request {
 
     /// Creates a topic of one replica.
     pub fn create_topic(name: &str, partitions: i32) -> Request {
-        let topic = CreatableTopic::default()
-            .with_name(topic_name(name))
-            .with_num_partitions(partitions)
-            .with_replication_factor(1);
+        Request::create_topics(&[name], partitions)
+    }
+
+    /// Creates topics of one replica.
+    pub fn create_topics(names: &[impl AsRef<str>], partitions: i32) -> Request {
+        let topics = names.iter().map(|name| {
+            CreatableTopic::default()
+                .with_name(topic_name(name.as_ref()))
+                .with_num_partitions(partitions)
+                .with_replication_factor(1)
+        });
         let body = CreateTopicsRequest::default()
-            .with_topics(vec![topic])
+            .with_topics(topics.collect())
             .with_timeout_ms(60_000);
         Request::new(ApiKey::CreateTopics, CREATE_TOPICS_VERSION, &body)
     }
@@ -196,6 +203,17 @@ impl Request {
 
     /// Fetches one partition from an offset, without a session.
     pub fn fetch(topic: &str, partition: i32, offset: i64, max_bytes: i32) -> Request {
+        Request::fetch_within(500, topic, partition, offset, max_bytes)
+    }
+
+    /// Fetches one partition from an offset, without a session; an empty answer comes after so many milliseconds.
+    pub fn fetch_within(
+        max_wait_ms: i32,
+        topic: &str,
+        partition: i32,
+        offset: i64,
+        max_bytes: i32,
+    ) -> Request {
         let partition = FetchPartition::default()
             .with_partition(partition)
             .with_fetch_offset(offset)
@@ -204,7 +222,7 @@ impl Request {
             .with_topic(topic_name(topic))
             .with_partitions(vec![partition]);
         let body = FetchRequest::default()
-            .with_max_wait_ms(500)
+            .with_max_wait_ms(max_wait_ms)
             .with_min_bytes(1)
             .with_max_bytes(max_bytes)
             .with_session_epoch(-1)
