@@ -1,5 +1,5 @@
 //! `ratchet FILE [--update]`: counts what the hot requests cost and compares it with FILE, or writes it there. See
-//! `scripts/ratchet`.
+//! `scripts/ratchet`. `ratchet FILE --functions` writes which functions of the node run meanwhile, see `scripts/link-order`.
 
 use std::io;
 use std::process::ExitCode;
@@ -19,7 +19,8 @@ fn main() -> ExitCode {
     let done = match words[..] {
         [file] => compare(file),
         [file, "--update"] => update(file),
-        _ => Err(io::Error::other("usage: ratchet FILE [--update]")),
+        [file, "--functions"] => functions(file),
+        _ => Err(io::Error::other("usage: ratchet FILE [--update | --functions]")),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,
@@ -49,6 +50,16 @@ fn compare(file: &str) -> io::Result<bool> {
         eprintln!("ratchet: {sentence}");
     }
     Ok(dearer.is_empty())
+}
+
+fn functions(file: &str) -> io::Result<bool> {
+    let mut node = CountedNode::start()?;
+    let mut client = Client::connect(node.node.address)?;
+    each(&mut client, |client, hot| requests::repeat(client, hot))?;
+    let functions = node.functions()?;
+    let lines: Vec<String> = functions.into_iter().map(|name| name + "\n").collect();
+    std::fs::write(file, lines.concat())?;
+    Ok(true)
 }
 
 fn measure() -> io::Result<Costs> {

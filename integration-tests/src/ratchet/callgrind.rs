@@ -1,6 +1,6 @@
 //! A node under callgrind: instructions and allocations between two moments, of all its threads.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::io;
 use std::path::PathBuf;
@@ -49,6 +49,7 @@ impl CountedNode {
         let wrapper = [
             "valgrind",
             "--tool=callgrind",
+            "--demangle=no",
             &format!("--callgrind-out-file={}", out.display()),
         ];
         let wrapper = wrapper.map(str::to_owned).to_vec();
@@ -65,12 +66,24 @@ impl CountedNode {
     pub fn count(&mut self, work: impl FnOnce() -> io::Result<()>) -> io::Result<Counted> {
         self.control("--zero")?;
         work()?;
+        read_dump(&self.dump()?).ok_or_else(|| io::Error::other("a dump of callgrind without totals"))
+    }
+
+    /// The functions of the node's own program that have run since it started, or since the last count, by their symbols.
+    ///
+    /// # Errors
+    /// Callgrind's.
+    pub fn functions(&mut self) -> io::Result<BTreeSet<String>> {
+        Ok(read_functions(&self.dump()?))
+    }
+
+    fn dump(&mut self) -> io::Result<String> {
         self.control("--dump")?;
         self.dumps += 1;
         let path = PathBuf::from(format!("{}.{}", out_file().display(), self.dumps));
         let dump = fs::read_to_string(&path)?;
         fs::remove_file(&path)?;
-        read_dump(&dump).ok_or_else(|| io::Error::other("a dump of callgrind without totals"))
+        Ok(dump)
     }
 
     fn control(&self, order: &str) -> io::Result<()> {
@@ -120,6 +133,29 @@ fn read_dump(dump: &str) -> Option<Counted> {
     has_totals.then_some(counted)
 }
 
+/// The functions that a dump has in the object file `cauce`.
+fn read_functions(dump: &str) -> BTreeSet<String> {
+    let (mut names, mut objects) = (HashMap::new(), HashMap::new());
+    let mut object = "";
+    let mut functions = BTreeSet::new();
+    for line in dump.lines() {
+        if let Some(text) = line.strip_prefix("ob=") {
+            object = resolve(text, &mut objects);
+        } else if let Some(text) = line.strip_prefix("cob=") {
+            resolve(text, &mut objects);
+        } else if let Some(text) = line.strip_prefix("cfn=") {
+            resolve(text, &mut names);
+        } else if let Some(text) = line.strip_prefix("fn=") {
+            let name = resolve(text, &mut names);
+            // Callgrind makes up names with a space, or an address, for what has none.
+            if object.ends_with("/cauce") && !name.contains(' ') && !name.starts_with("0x") {
+                functions.insert(name.split('\'').next().unwrap_or(name).to_owned());
+            }
+        }
+    }
+    functions
+}
+
 /// `(12) name` gives number 12 a name, `(12)` means the same name again.
 fn resolve<'a>(text: &'a str, names: &mut HashMap<&'a str, &'a str>) -> &'a str {
     match text.split_once(' ') {
@@ -163,5 +199,24 @@ totals: 4711
         };
         assert_eq!(read_dump(DUMP), Some(expected));
         assert_eq!(read_dump("events: Ir\n"), None);
+    }
+
+    #[test]
+    fn a_dump_tells_the_functions_of_the_program_and_no_others() {
+        let dump = "\
+ob=(1) /bin/cauce
+fn=(1) first
+cob=(2) /lib/libc.so.6
+cfn=(2) memcpy
+calls=1 0
+ob=(2)
+fn=(2)
+ob=(1)
+fn=(3) second'2
+";
+        assert_eq!(
+            read_functions(dump),
+            BTreeSet::from(["first".to_owned(), "second".to_owned()])
+        );
     }
 }
