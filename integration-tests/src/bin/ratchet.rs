@@ -55,7 +55,7 @@ fn compare(file: &str) -> io::Result<bool> {
 fn functions(file: &str) -> io::Result<bool> {
     let mut node = CountedNode::start()?;
     let mut client = Client::connect(node.node.address)?;
-    each(&mut client, |client, hot| requests::repeat(client, hot))?;
+    each(&mut client, requests::repeat)?;
     let functions = node.functions()?;
     let lines: Vec<String> = functions.into_iter().map(|name| name + "\n").collect();
     std::fs::write(file, lines.concat())?;
