@@ -80,6 +80,38 @@ struct Session {
     epoch: i32,
     /// What the node knows to be wanted.
     known: BTreeMap<i32, i64>,
+    /// The high watermark that was shown last, of each partition.
+    shown: BTreeMap<i32, i64>,
+    /// How often in a row a partition with records below its high watermark had none in the answer.
+    in_vain: BTreeMap<i32, u32>,
+}
+
+impl Session {
+    /// Takes an answer into account. The partition that waits in vain although it has records, if there is one: whichever
+    /// comes first in an answer gets a batch, and a session lets all partitions come first in turn.
+    fn starved(
+        &mut self,
+        positions: &BTreeMap<i32, i64>,
+        steps: &BTreeMap<i32, Step>,
+        high_watermarks: &BTreeMap<i32, i64>,
+    ) -> Option<i32> {
+        self.shown.extend(high_watermarks);
+        let most = 3 * positions.len() as u32 + 3;
+        for (index, from) in positions {
+            let got_on = match steps.get(index) {
+                None => false,
+                Some(Step::Next(next)) => next > from,
+                Some(Step::OutOfRange | Step::Error(_)) => true,
+            };
+            let has_more = self.shown.get(index).is_some_and(|shown| shown > from);
+            let in_vain = self.in_vain.entry(*index).or_insert(0);
+            *in_vain = if got_on || !has_more { 0 } else { *in_vain + 1 };
+            if *in_vain > most {
+                return Some(*index);
+            }
+        }
+        None
+    }
 }
 
 /// What a fetch said of one partition.
@@ -146,12 +178,25 @@ impl Fetcher {
         if !self.session_goes_on(&response) {
             return Ok(BTreeMap::new());
         }
-        let mut steps = BTreeMap::new();
+        let (mut steps, mut high_watermarks) = (BTreeMap::new(), BTreeMap::new());
         for data in response.responses.iter().flat_map(|topic| &topic.partitions) {
             let index = data.partition_index;
             if let (Some(from), Some(floors)) = (positions.get(&index), floors.get(&index)) {
                 steps.insert(index, self.record(world, data, *from, *floors));
+                high_watermarks.insert(index, data.high_watermark);
             }
+        }
+        if self.style.has_session
+            && let Some(index) = self.session.starved(positions, &steps, &high_watermarks)
+        {
+            let what = format!(
+                "a session brings nothing of {} partition {index}, which has records",
+                self.topic.name
+            );
+            world
+                .history()
+                .borrow_mut()
+                .violated(Violation::new("G12", "unavailable", what));
         }
         Ok(steps)
     }
