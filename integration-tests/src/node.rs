@@ -18,6 +18,7 @@ const STARTING: Duration = Duration::from_secs(30);
 /// A running node; it is killed and its directory removed when this is dropped.
 pub struct Node {
     process: Child,
+    executable: PathBuf,
     /// Where clients connect.
     pub address: SocketAddr,
     /// Its directory.
@@ -44,6 +45,7 @@ impl Node {
         let process = spawn(&directory)?;
         let mut node = Node {
             process,
+            executable: binary()?,
             address,
             directory,
         };
@@ -76,6 +78,11 @@ impl Node {
     /// Its process id.
     pub fn pid(&self) -> u32 {
         self.process.id()
+    }
+
+    /// The program that it runs, for its other commands.
+    pub fn executable(&self) -> PathBuf {
+        self.executable.clone()
     }
 
     /// Whether the process is there.
