@@ -66,7 +66,11 @@ fn every_workload_runs_without_a_fault_and_leaves_no_topic() {
     );
     assert_eq!(produced["settings"]["compression"], "lz4");
     assert_eq!(produced["settings"]["acks"], -1);
-    clean(&node, &format!("produce {SECOND} --acks 0 --partitions 3"));
+    let unanswered = clean(&node, &format!("produce {SECOND} --acks 0 --partitions 3"));
+    assert!(
+        unanswered["rates"]["requests"].as_u64() > Some(8 * 5),
+        "{unanswered:#}"
+    );
     let fetched = clean(&node, &format!("fetch {SECOND} --data-mib 8 --in-flight 3"));
     assert!(fetched["rates"]["records"].as_u64() > Some(0));
     clean(&node, &format!("tiny {SECOND}"));

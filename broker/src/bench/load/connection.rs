@@ -101,6 +101,7 @@ impl Connection {
     pub fn flush(&mut self, counting: &mut Counting<'_>) -> Result<(), Broken> {
         self.output.flush(&mut self.stream)?;
         if !self.script.is_answered() {
+            counting.now = Instant::now();
             while let Some(done) = self
                 .in_flight
                 .pop_front_if(|request| request.ends_at <= self.output.written_total())

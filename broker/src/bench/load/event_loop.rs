@@ -46,6 +46,8 @@ pub struct EventLoop {
     epoll: OwnedFd,
     timer: OwnedFd,
     timer_set_to: Option<Instant>,
+    /// Whether any of the connections ever rests.
+    may_rest: bool,
     /// Of an open loop, the next that is due: which of each connection's, and the connection's place here.
     next_due: (u64, usize),
     tally: Tally,
@@ -72,6 +74,7 @@ impl EventLoop {
             epoll::add(&epoll, connection.stream(), data, EventFlags::IN).doing(doing)?;
         }
         Ok(Self {
+            may_rest: connections.iter().any(|one| one.script.ends_by_itself()),
             connections,
             transit: vec![InTransit::new(); pairs],
             pace,
@@ -107,14 +110,14 @@ impl EventLoop {
                 Err(cause) => return Err(cause).doing("wait for connections"),
             }
             for event in &events {
-                self.handle(event.data.u64())?;
+                self.handle(event.data.u64(), event.flags)?;
             }
         }
         self.give_up();
         Ok(self.tally)
     }
 
-    fn handle(&mut self, event: u64) -> Result<(), BenchError> {
+    fn handle(&mut self, event: u64, flags: EventFlags) -> Result<(), BenchError> {
         if event == TIMER {
             let mut expirations = [0; 8];
             // It was set anew in the meantime, or is ready to be read.
@@ -128,6 +131,9 @@ impl EventLoop {
         let Ok(place) = usize::try_from(event) else {
             return Ok(());
         };
+        if flags == EventFlags::OUT {
+            return self.send(place);
+        }
         let Some(connection) = self.connections.get_mut(place).filter(|one| one.is_open) else {
             return Ok(());
         };
@@ -178,13 +184,21 @@ impl EventLoop {
         };
         let flushed = sent.and_then(|()| connection.flush(&mut counting));
         match flushed {
-            Ok(()) => self.await_room(place),
+            Ok(()) => self.await_room(place, now),
             Err(broken) => self.close(place, &broken),
         }
     }
 
-    /// Sends on every connection whose next request became due.
+    /// Sends on every connection whose next request became due, or that has rested.
     fn send_what_is_due(&mut self) -> Result<(), BenchError> {
+        while let Some((place, until)) = self.next_rest()
+            && until <= Instant::now()
+        {
+            if let Some(connection) = self.connections.get_mut(place) {
+                connection.script.end_rest();
+            }
+            self.send(place)?;
+        }
         let Pace::Open(schedule) = self.pace else {
             return Ok(());
         };
@@ -204,6 +218,16 @@ impl EventLoop {
             self.advance();
         }
         Ok(())
+    }
+
+    /// Which connection rests, and until when: of several the first that ends.
+    fn next_rest(&self) -> Option<(usize, Instant)> {
+        if !self.may_rest {
+            return None;
+        }
+        let open = self.connections.iter().enumerate().filter(|(_, one)| one.is_open);
+        let resting = open.filter_map(|(place, one)| Some((place, one.script.rests_until()?)));
+        resting.min_by_key(|(_, until)| *until)
     }
 
     fn next_due_at(&self, schedule: Schedule) -> Option<Instant> {
@@ -276,6 +300,7 @@ impl EventLoop {
             .filter(|due| *due < self.period.until)
             .into_iter()
             .chain(end)
+            .chain(self.next_rest().map(|(_, until)| until))
             .min();
         if wake == self.timer_set_to {
             return Ok(());
@@ -297,12 +322,16 @@ impl EventLoop {
         Ok(())
     }
 
-    /// Asks to be woken when a connection takes more, as long as something waits.
-    fn await_room(&mut self, place: usize) -> Result<(), BenchError> {
+    /// Asks to be woken when a connection takes more, as long as something waits to be written, or could be sent at once
+    /// because nothing that was sent before is answered.
+    fn await_room(&mut self, place: usize, now: Instant) -> Result<(), BenchError> {
         let Some(connection) = self.connections.get_mut(place) else {
             return Ok(());
         };
-        let awaits = connection.has_output();
+        let sends_on = !connection.script.is_answered()
+            && connection.may_send(&self.transit)
+            && due_now(self.pace, &self.period, connection, now).is_some();
+        let awaits = sends_on || connection.has_output();
         if awaits == connection.awaits_room {
             return Ok(());
         }
@@ -354,6 +383,9 @@ impl EventLoop {
 fn due_now(pace: Pace, period: &Period, connection: &Connection, now: Instant) -> Option<Instant> {
     if connection.script.only_listens() {
         return Some(now);
+    }
+    if connection.script.rests_until().is_some() {
+        return None;
     }
     match pace {
         Pace::Closed => (now < period.until).then_some(now),

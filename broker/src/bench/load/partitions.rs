@@ -94,6 +94,7 @@ fn lanes(plan: &Plan, topics: &[Topic], frames: &[Frame], bytes: u64) -> Vec<Lan
                 records: plan.records().into(),
                 bytes,
                 answered: true,
+                rests_until: None,
             }))
         })
         .collect()

@@ -4,12 +4,15 @@
 //! more than this.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::answers::{self, Found};
 use super::error::Malformed;
 use super::requests::Frame;
 use super::tally::{Period, Tally};
+
+/// Kafka's default `retry.backoff.ms`: asking at once again would take the broker's time from what is waited for.
+const RETRY_BACKOFF: Duration = Duration::from_millis(100);
 
 const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
 const LEADER_NOT_AVAILABLE: i16 = 5;
@@ -47,6 +50,8 @@ pub struct Produce {
     pub bytes: u64,
     /// Whether the broker answers: not with `acks=0`.
     pub answered: bool,
+    /// Nothing is sent until then, as the broker did not lead a partition yet.
+    pub rests_until: Option<Instant>,
 }
 
 /// A place in a partition.
@@ -136,6 +141,25 @@ impl Script {
     /// Whether it only waits for what another connection sends.
     pub fn only_listens(&self) -> bool {
         matches!(self, Script::Arrive(..))
+    }
+
+    /// When it goes on, if the broker was not ready for it.
+    pub fn rests_until(&self) -> Option<Instant> {
+        match self {
+            Script::ProduceOnce(produce) => produce.rests_until,
+            Script::Produce(_)
+            | Script::Fetch(..)
+            | Script::Metadata(_)
+            | Script::Send(..)
+            | Script::Arrive(..) => None,
+        }
+    }
+
+    /// It goes on.
+    pub fn end_rest(&mut self) {
+        if let Script::ProduceOnce(produce) = self {
+            produce.rests_until = None;
+        }
     }
 
     /// The pair of connections that it belongs to.
@@ -256,6 +280,7 @@ impl Produce {
             self.count_answer(found, sent, counting);
         } else if found.errors.iter().all(not_yet) && counting.now < counting.period.until {
             counting.tally.retried += 1;
+            self.rests_until = Some(counting.now + RETRY_BACKOFF);
             if let Some(target) = self.targets.get(sent.slot).copied() {
                 self.targets.push(target);
             }

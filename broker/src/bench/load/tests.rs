@@ -61,25 +61,33 @@ fn answers(mut answer: impl FnMut(u32, i32) -> Vec<u8> + Send + 'static) -> Sock
     })
 }
 
-fn produce(address: SocketAddr, in_flight: usize, rate: Option<u64>, acks: i16) -> Measured {
+fn producing(acks: i16) -> Produce {
     let batch = Bytes::from_static(&[1; 100]);
-    let lane = Lane::One(Script::Produce(Produce {
+    Produce {
         frames: vec![requests::produce("t", acks, batch)],
         targets: vec![(0, 0), (0, 1)],
         turn: 0,
         records: 3,
         bytes: 100,
         answered: acks != 0,
-    }));
-    let terms = Terms {
+        rests_until: None,
+    }
+}
+
+fn terms(address: SocketAddr, in_flight: usize, rate: Option<u64>) -> Terms {
+    Terms {
         address,
         in_flight,
         rate,
         warm_up: Duration::ZERO,
         measured: Some(Duration::from_millis(200)),
         pid: None,
-    };
-    run(vec![lane], &terms).expect("a measurement")
+    }
+}
+
+fn produce(address: SocketAddr, in_flight: usize, rate: Option<u64>, acks: i16) -> Measured {
+    let lane = Lane::One(Script::Produce(producing(acks)));
+    run(vec![lane], &terms(address, in_flight, rate)).expect("a measurement")
 }
 
 #[test]
@@ -199,6 +207,28 @@ fn without_acknowledgement_a_request_is_done_when_it_is_written() {
     let tally = produce(address, 5, Some(1000), 0).tally;
     assert!(tally.is_clean(), "{tally:?}");
     assert_eq!(tally.latency().count, 200);
+}
+
+#[test]
+fn a_closed_loop_without_acknowledgement_goes_on() {
+    let address = server(|mut stream| while next_request(&mut stream).is_some() {});
+    let tally = produce(address, 5, None, 0).tally;
+    assert!(tally.is_clean(), "{tally:?}");
+    assert!(tally.requests > 100, "{}", tally.requests);
+}
+
+#[test]
+fn a_partition_that_is_not_led_yet_is_asked_again_after_a_rest() {
+    let address = answers(|number, id| produce_answer(id, if number < 2 { 6 } else { 0 }));
+    let lane = Lane::One(Script::ProduceOnce(producing(1)));
+    let by_itself = Terms {
+        measured: None,
+        ..terms(address, 5, None)
+    };
+    let measured = run(vec![lane], &by_itself).expect("a measurement");
+    assert!(measured.tally.is_clean(), "{:?}", measured.tally);
+    assert_eq!((measured.tally.requests, measured.tally.retried), (2, 2));
+    assert!(measured.seconds >= 0.1, "{}", measured.seconds);
 }
 
 #[test]

@@ -120,6 +120,7 @@ fn produce(plan: &Plan, frame: &Frame, partitions: Vec<i32>, batch: &Bytes) -> P
         records: plan.records().into(),
         bytes: batch.len() as u64,
         answered: acks(plan) != Acks::None,
+        rests_until: None,
     }
 }
 
