@@ -8,10 +8,6 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 /// Loads a Kafka broker with requests that were encoded beforehand, and measures rate, latency and what it costs.
-///
-/// Without --rate, each connection sends as soon as fewer than --in-flight requests are unanswered. With --rate, each
-/// request has a time at which it is due, and its latency counts from then, whenever it could be sent. Defaults differ by
-/// workload and stand in the report. It ends with exit code 1 if any answer was an error, short or missing.
 #[derive(Clone, Debug, Args)]
 pub struct LoadArgs {
     /// A broker that leads every partition: one node
