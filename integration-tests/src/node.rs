@@ -19,6 +19,7 @@ const STARTING: Duration = Duration::from_secs(30);
 pub struct Node {
     process: Child,
     wrapper: Vec<String>,
+    executable: PathBuf,
     /// Where clients connect.
     pub address: SocketAddr,
     /// Its directory.
@@ -51,6 +52,7 @@ impl Node {
         let mut node = Node {
             process,
             wrapper,
+            executable: binary()?,
             address,
             directory,
         };
@@ -83,6 +85,11 @@ impl Node {
     /// Its process id.
     pub fn pid(&self) -> u32 {
         self.process.id()
+    }
+
+    /// The program that it runs, for its other commands.
+    pub fn executable(&self) -> PathBuf {
+        self.executable.clone()
     }
 
     /// Whether the process is there.

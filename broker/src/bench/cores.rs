@@ -35,6 +35,17 @@ pub struct Spent {
     pub cpu: Duration,
 }
 
+/// The kernel's numbers of the cores that this process may run on.
+///
+/// # Errors
+/// The kernel's.
+pub fn allowed() -> Result<Vec<usize>, BenchError> {
+    let allowed = sched_getaffinity(None).doing("ask which cores may be used")?;
+    Ok((0..CpuSet::MAX_CPU)
+        .filter(|core| allowed.is_set(*core))
+        .collect())
+}
+
 /// What a piece of work gave, and what it took.
 pub type Measured<T> = (T, Spent);
 
@@ -51,10 +62,7 @@ impl Cores {
     /// # Errors
     /// The kernel's.
     pub fn of_this_process() -> Result<Self, BenchError> {
-        let allowed = sched_getaffinity(None).doing("ask which cores may be used")?;
-        let mut usable = (0..CpuSet::MAX_CPU)
-            .filter(|core| allowed.is_set(*core))
-            .map(Core);
+        let mut usable = allowed()?.into_iter().map(Core);
         let first = usable.next().unwrap_or(Core(0));
         Ok(Self {
             first,

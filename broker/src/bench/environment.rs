@@ -9,8 +9,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use rustix::process::{Resource, getrlimit};
 use serde::Serialize;
 
-use super::cores::Cores;
-
 /// The machine, its kernel and the directory. Absent is what the kernel does not tell.
 #[derive(Clone, Debug, Serialize)]
 pub struct Environment {
@@ -69,7 +67,12 @@ pub struct DirtyLimits {
 
 impl Environment {
     /// Asks the kernel about the machine and the file system of a directory.
-    pub fn of(directory: &Path, cores: &Cores, foreign_cpu_percent: f64, even_if_busy: bool) -> Self {
+    pub fn of(
+        directory: &Path,
+        cores_used: Vec<usize>,
+        foreign_cpu_percent: f64,
+        even_if_busy: bool,
+    ) -> Self {
         let open_files = getrlimit(Resource::Nofile);
         Self {
             taken_at_unix_s: SystemTime::now()
@@ -81,7 +84,7 @@ impl Environment {
                 .ok()
                 .and_then(|text| field(&text, "model name")),
             processors: std::thread::available_parallelism().map_or(1, usize::from),
-            cores_used: cores.numbers(),
+            cores_used,
             memory_mib: fs::read_to_string("/proc/meminfo")
                 .ok()
                 .and_then(|text| mebibytes(&field(&text, "MemTotal")?)),

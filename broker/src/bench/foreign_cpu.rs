@@ -40,11 +40,16 @@ impl CpuTimes {
 
     /// The share of all processors that others had since then, in percent.
     pub fn foreign_percent_since(&self, before: &CpuTimes) -> f64 {
+        self.foreign_percent_beside(before, 0.0)
+    }
+
+    /// The same without what a process had that belongs to the measurement, in seconds.
+    pub fn foreign_percent_beside(&self, before: &CpuTimes, known_s: f64) -> f64 {
         let all = self.all_s - before.all_s;
         if all <= 0.0 {
             return 0.0;
         }
-        let foreign = (self.busy_s - before.busy_s) - (self.own_s - before.own_s);
+        let foreign = (self.busy_s - before.busy_s) - (self.own_s - before.own_s) - known_s;
         100.0 * foreign.max(0.0) / all
     }
 }
@@ -110,6 +115,7 @@ mod tests {
     fn what_this_process_used_is_not_foreign() {
         let before = times(10.0, 100.0, 1.0);
         assert_eq!(times(12.0, 110.0, 2.5).foreign_percent_since(&before), 5.0);
+        assert_eq!(times(12.0, 110.0, 2.5).foreign_percent_beside(&before, 0.25), 2.5);
         assert_eq!(times(12.0, 110.0, 3.5).foreign_percent_since(&before), 0.0);
         assert_eq!(before.foreign_percent_since(&before), 0.0);
     }

@@ -1,4 +1,5 @@
-//! `cauce bench limits`: what this machine can do, without a broker, in one run of 60 to 90 seconds.
+//! `cauce bench limits`: what this machine can do, without a broker, in one run of 60 to 90 seconds. `cauce bench load`,
+//! which loads a broker, is `load`'s.
 //!
 //! A benchmark of a broker says little without it: kernel, memory and processor of two machines differ more than two
 //! brokers do. Each file here measures one thing alone, with plain threads on chosen cores, traffic on 127.0.0.1 only, and
@@ -15,6 +16,7 @@ mod error;
 mod flush;
 mod foreign_cpu;
 mod frames;
+mod load;
 mod loopback;
 mod options;
 mod percentiles;
@@ -39,6 +41,7 @@ use self::report::Report;
 use self::scratch::Scratch;
 
 pub use self::error::BenchError;
+pub use self::load::{LoadArgs, LoadError, load};
 pub use self::options::{LimitsArgs, Part, Scale};
 
 /// Measures, prints the tables, and writes the JSON if that was asked for.
@@ -78,7 +81,7 @@ fn parts(args: &LimitsArgs, scale: &Scale, foreign: f64) -> Result<Report, Bench
     let scratch = Scratch::inside(&args.dir)?;
     let mut report = Report {
         quick: args.quick,
-        environment: Environment::of(scratch.path(), &cores, foreign, args.busy),
+        environment: Environment::of(scratch.path(), cores.numbers(), foreign, args.busy),
         notes: settings.notes.clone(),
         cold_memory: Vec::new(),
         tcp: Vec::new(),

@@ -64,7 +64,7 @@ impl Report {
         if self.quick {
             text.push_str("Quick: sizes are too small for these figures to be limits.\n\n");
         }
-        self.environment_text(&mut text);
+        environment(&self.environment).write_to(&mut text);
         for note in &self.notes {
             text.push_str(&format!("note: {note}\n\n"));
         }
@@ -72,14 +72,6 @@ impl Report {
             table.write_to(&mut text);
         }
         text
-    }
-
-    fn environment_text(&self, text: &mut String) {
-        let mut table = Table::new("environment", &["", ""]);
-        for (name, value) in facts(&self.environment) {
-            table.row([name.to_owned(), value]);
-        }
-        table.write_to(text);
     }
 
     fn tables(&self) -> Vec<Table> {
@@ -96,6 +88,15 @@ impl Report {
         ];
         tables.into_iter().filter(|table| !table.is_empty()).collect()
     }
+}
+
+/// The machine.
+pub fn environment(environment: &Environment) -> Table {
+    let mut table = Table::new("environment", &["", ""]);
+    for (name, value) in facts(environment) {
+        table.row([name.to_owned(), value]);
+    }
+    table
 }
 
 fn facts(environment: &Environment) -> Vec<(&'static str, String)> {

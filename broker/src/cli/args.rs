@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::bench::LimitsArgs;
+use crate::bench::{LimitsArgs, LoadArgs};
 
 /// A Kafka-compatible broker in one program.
 ///
@@ -46,7 +46,7 @@ pub struct Args {
 /// What `cauce` does besides serving.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
-    /// Measures this machine
+    /// Measures this machine, or a broker
     #[command(subcommand)]
     Bench(Bench),
 }
@@ -56,6 +56,13 @@ pub enum Command {
 pub enum Bench {
     /// What this machine can do, without a broker: the limits that benchmarks are held against
     Limits(LimitsArgs),
+    /// What a Kafka broker does under load: rate, latency and what they cost
+    ///
+    /// Requests are encoded beforehand. Without --rate, each connection sends as soon as fewer than --in-flight requests
+    /// are unanswered. With --rate, each request has a time at which it is due, and its latency counts from then, whenever
+    /// it could be sent. Defaults differ by workload and stand in the report. It ends with exit code 1 if any answer was
+    /// an error, short or missing.
+    Load(LoadArgs),
 }
 
 /// The form of log lines.

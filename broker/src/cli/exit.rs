@@ -4,10 +4,12 @@ use std::process::ExitCode;
 
 use storage::log_dirs::OpenError;
 
-use crate::bench::BenchError;
+use crate::bench::{BenchError, LoadError};
 use crate::server::StartError;
 
-/// The service cannot be given: a port is taken.
+/// What was typed makes no sense: the code that `clap` ends with.
+const USAGE: u8 = 2;
+/// The service cannot be given: a port is taken, a broker cannot be reached.
 const UNAVAILABLE: u8 = 69;
 /// A fault of this program or of what it runs on.
 const SOFTWARE: u8 = 70;
@@ -45,6 +47,18 @@ fn of_log_dirs(error: &OpenError) -> u8 {
         | OpenError::PartitionTwice { .. }
         | OpenError::MetaProperties(_) => CONFIG,
         OpenError::AllFailed(_) => IO_ERROR,
+    }
+}
+
+/// The exit code of a load that gave no figures.
+pub(super) fn of_load(error: &LoadError) -> ExitCode {
+    match error {
+        LoadError::Refused(_) => ExitCode::from(USAGE),
+        LoadError::Connection { .. }
+        | LoadError::Malformed { .. }
+        | LoadError::Version { .. }
+        | LoadError::Answered { .. } => ExitCode::from(UNAVAILABLE),
+        LoadError::Probe(error) => of_bench(error),
     }
 }
 

@@ -14,15 +14,16 @@ use tracing::{error, info};
 pub use self::args::Args;
 use self::args::{Bench, Command};
 use self::exit::exit_code;
-use crate::bench::{self, LimitsArgs};
+use crate::bench::{self, LimitsArgs, LoadArgs};
 use crate::config::{ConfigSources, NodeConfig, read_settings};
 use crate::server::{Server, StartError};
 
-/// Does what was typed: runs a node until it is told to stop, or measures the machine.
+/// Does what was typed: runs a node until it is told to stop, or measures the machine or a broker.
 pub fn run(args: Args) -> ExitCode {
     match &args.command {
         None => run_node(&args),
         Some(Command::Bench(Bench::Limits(limits))) => measure_limits(limits),
+        Some(Command::Bench(Bench::Load(load))) => load_broker(load),
     }
 }
 
@@ -32,6 +33,20 @@ fn measure_limits(args: &LimitsArgs) -> ExitCode {
         Err(error) => {
             eprintln!("cauce: {error}");
             exit::of_bench(&error)
+        }
+    }
+}
+
+fn load_broker(args: &LoadArgs) -> ExitCode {
+    match bench::load(args) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => {
+            eprintln!("cauce: not every request was answered without error: see the faults");
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            eprintln!("cauce: {error}");
+            exit::of_load(&error)
         }
     }
 }
