@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-/// Dearer by more than this part is a failure: instructions differ by some hundredths from run to run, and with the compiler.
-const INSTRUCTIONS_TOLERANCE: f64 = 0.05;
+/// Dearer by more than this part is a failure: instructions differ by a hundredth from run to run, and by more with the
+/// processor, for which the C library has copies of its own.
+const INSTRUCTIONS_TOLERANCE: f64 = 0.1;
 /// More allocations than so many, and than this part, are a failure: what goes on beside requests is counted with them.
 const ALLOCATIONS_TOLERANCE: f64 = 0.25;
 const ALLOCATIONS_TOLERANCE_PART: f64 = 0.005;
@@ -128,9 +129,9 @@ mod tests {
     #[test]
     fn what_became_dearer_is_told_and_what_became_cheaper_is_not() {
         let known = costs(10_000.0, 3.0, 6.0);
-        assert!(dearer(&known, &costs(10_400.0, 3.1, 6.1)).is_empty());
+        assert!(dearer(&known, &costs(10_900.0, 3.1, 6.1)).is_empty());
         assert!(dearer(&known, &costs(5_000.0, 0.0, 1.0)).is_empty());
-        assert_eq!(dearer(&known, &costs(10_600.0, 3.1, 6.1)).len(), 1);
+        assert_eq!(dearer(&known, &costs(11_100.0, 3.1, 6.1)).len(), 1);
         assert_eq!(dearer(&known, &costs(10_000.0, 4.0, 8.0)).len(), 2);
         assert_eq!(dearer(&known, &Costs::new()).len(), 1);
         assert_eq!(dearer(&Costs::new(), &known).len(), 1);
