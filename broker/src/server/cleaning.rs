@@ -20,6 +20,10 @@ use crate::replica_manager::ReplicaManager;
 /// A cleaner that found nothing to do never looks again sooner, so that `log.cleaner.backoff.ms=0` keeps no core busy.
 const LEAST_BACKOFF: Duration = Duration::from_millis(10);
 
+/// After so many bytes a cleaner lets others have its processor: Linux lets a thread that has begun its slice end it, which is
+/// longer than most requests take.
+const BYTES_OF_A_TURN: u64 = 64 << 10;
+
 /// A throttled cleaner rests this long at least: a pause after every batch would cost more than the batch.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 
@@ -112,6 +116,7 @@ async fn round(
                 clock,
                 begun: clock.monotonic(),
                 moved_bytes: 0.0,
+                moved_in_turn: 0,
                 stopping,
                 runtime: Handle::current(),
             };
@@ -141,6 +146,8 @@ struct Throttle {
     clock: Clock,
     begun: Duration,
     moved_bytes: f64,
+    /// Since others had their turn.
+    moved_in_turn: u64,
     stopping: watch::Receiver<bool>,
     runtime: Handle,
 }
@@ -156,6 +163,11 @@ impl Pace for Throttle {
     fn moved(&mut self, bytes: u64) -> bool {
         if *self.stopping.borrow() {
             return false;
+        }
+        self.moved_in_turn = self.moved_in_turn.saturating_add(bytes);
+        if self.moved_in_turn >= BYTES_OF_A_TURN {
+            self.moved_in_turn = 0;
+            std::thread::yield_now();
         }
         self.moved_bytes += bytes as f64;
         let elapsed = self.clock.monotonic().saturating_sub(self.begun);
