@@ -29,6 +29,7 @@ pub struct CachedFile {
     path: Mutex<PathBuf>,
     handle: ArcSwapOption<File>,
     used: AtomicBool,
+    is_deleted: AtomicBool,
 }
 
 impl FileCache {
@@ -78,6 +79,7 @@ impl CachedFile {
             path: Mutex::new(path),
             handle: ArcSwapOption::empty(),
             used: AtomicBool::new(false),
+            is_deleted: AtomicBool::new(false),
         })
     }
 
@@ -108,6 +110,12 @@ impl CachedFile {
         if let Some(file) = self.handle.load_full() {
             return Ok(file);
         }
+        if self.is_deleted.load(Ordering::Relaxed) {
+            return Err(io::Error::new(
+                io::ErrorKind::NotFound,
+                format!("{} is deleted", path.display()),
+            ));
+        }
         let file = Arc::new(cache.disk.open(&path, mode)?);
         self.handle.store(Some(file.clone()));
         drop(path);
@@ -136,6 +144,19 @@ impl CachedFile {
         Ok(())
     }
 
+    /// Renames the file to the name that it has until it leaves the disk. Who has it open reads on; it is not opened again,
+    /// because a later file of the same place may have got that name by then.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn mark_deleted(&self, disk: &Disk, to: &Path) -> io::Result<()> {
+        let mut path = self.path.lock();
+        disk.rename(&path, to)?;
+        *path = to.to_owned();
+        self.is_deleted.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
     /// Closes the file unless somebody holds it.
     pub fn close(&self) {
         self.handle.store(None);
@@ -146,6 +167,27 @@ impl CachedFile {
 mod tests {
     use super::*;
     use crate::disk::SimDisk;
+
+    #[test]
+    fn a_deleted_file_is_read_by_who_has_it_open_and_never_opened_again() {
+        let disk = Disk::simulated(&SimDisk::new(1, 1 << 20));
+        let cache = FileCache::new(disk.clone(), 3);
+        let file_with = |byte| {
+            let file = CachedFile::new(PathBuf::from("/segment"));
+            file.create(&cache).unwrap().write_all_at(&[byte], 0).unwrap();
+            file
+        };
+        let first = file_with(1);
+        first.mark_deleted(&disk, Path::new("/segment.deleted")).unwrap();
+        let mut byte = [0];
+        first.get(&cache).unwrap().read_exact_at(&mut byte, 0).unwrap();
+        assert_eq!(byte, [1]);
+        let second = file_with(2);
+        second.mark_deleted(&disk, Path::new("/segment.deleted")).unwrap();
+        first.close();
+        let opened = first.get(&cache);
+        assert!(opened.is_err_and(|error| error.kind() == io::ErrorKind::NotFound));
+    }
 
     #[test]
     fn no_more_files_are_open_than_the_bound_and_each_opens_again() {

@@ -371,7 +371,7 @@ impl Segment {
             }
             name.push(DELETED_SUFFIX);
             let to = PathBuf::from(name);
-            match file.rename(cache.disk(), &to) {
+            match file.mark_deleted(cache.disk(), &to) {
                 Ok(()) => marked.push(to),
                 Err(error) if error.kind() == io::ErrorKind::StorageFull => {
                     cache.disk().remove_file(&file.path())?;
