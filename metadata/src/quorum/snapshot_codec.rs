@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::entry_codec::{BatchParts, DecodedBatch, RecordParts, SNAPSHOT_STATE_CONTROL_TYPE, control_key};
 use super::fields::Fields;
 use super::membership_codec::{put_membership, take_membership};
-use super::types::{LogId, SnapshotMeta, StoredMembership, log_id, term_of};
+use super::types::{LogId, SnapshotMeta, StoredMembership, stored_log_id, term_of};
 
 /// Kafka's control record types (`org.apache.kafka.common.record.ControlRecordType`).
 const SNAPSHOT_HEADER_CONTROL_TYPE: u16 = 3;
@@ -209,7 +209,7 @@ fn take_log_id(fields: &mut Fields<'_>) -> Option<Option<LogId>> {
     let (term, index) = (fields.u64()?, fields.u64()?);
     match present {
         0 => Some(None),
-        1 => Some(Some(log_id(term, index))),
+        1 => stored_log_id(term, index).map(Some),
         _ => None,
     }
 }
@@ -218,6 +218,7 @@ fn take_log_id(fields: &mut Fields<'_>) -> Option<Option<LogId>> {
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
+    use super::super::types::log_id;
     use super::*;
     use crate::quorum::types::{Membership, VoterNode};
 

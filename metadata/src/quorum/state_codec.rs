@@ -6,7 +6,7 @@
 //! a checksum protects before there is a snapshot. The purged entry's: `u64` term, `u64` index. A record that cannot be read stops the node: neither can be rebuilt from anything else.
 
 use super::fields::Fields;
-use super::types::{LogId, Vote, log_id, term_of};
+use super::types::{LogId, Vote, stored_log_id, term_of};
 
 /// 1 added the cluster's id; a vote of version 0 is read without one.
 const VOTE_VERSION: u16 = 1;
@@ -68,10 +68,12 @@ pub(super) fn encode_purged(purged: &LogId) -> Vec<u8> {
 /// A sentence that says what is wrong with the record.
 pub(super) fn decode_purged(record: &[u8]) -> Result<LogId, String> {
     let mut fields = Fields::new(unseal(PURGED_MAGIC, PURGED_VERSION, record)?.1);
-    match (fields.u64(), fields.u64(), fields.is_empty()) {
-        (Some(term), Some(index), true) => Ok(log_id(term, index)),
-        _ => Err("the payload is not a log id".to_owned()),
-    }
+    fields
+        .u64()
+        .zip(fields.u64())
+        .filter(|_| fields.is_empty())
+        .and_then(|(term, index)| stored_log_id(term, index))
+        .ok_or_else(|| "the payload is not a log id".to_owned())
 }
 
 fn seal(magic: [u8; 4], version: u16, payload: &[u8]) -> Vec<u8> {
@@ -115,6 +117,7 @@ fn unseal(magic: [u8; 4], newest: u16, record: &[u8]) -> Result<(u16, &[u8]), St
 
 #[cfg(test)]
 mod tests {
+    use super::super::types::log_id;
     use super::*;
 
     #[test]
@@ -126,6 +129,18 @@ mod tests {
             }
         }
         assert_eq!(decode_purged(&encode_purged(&log_id(4, 900))), Ok(log_id(4, 900)));
+    }
+
+    #[test]
+    fn an_index_that_no_log_has_is_not_read() {
+        let largest = i64::MAX.cast_unsigned() - 1;
+        assert!(decode_purged(&encode_purged(&log_id(4, largest))).is_ok());
+        for index in [largest + 1, u64::MAX] {
+            assert!(
+                decode_purged(&encode_purged(&log_id(4, index))).is_err(),
+                "{index}"
+            );
+        }
     }
 
     #[test]

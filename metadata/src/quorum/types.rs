@@ -34,6 +34,11 @@ pub(super) fn log_id(term: u64, index: u64) -> LogId {
     LogId::new_term_index(term, index)
 }
 
+/// A log id that was read from a file; `None` for an index that no log has, whose entries stand at offsets of 63 bits.
+pub(super) fn stored_log_id(term: u64, index: u64) -> Option<LogId> {
+    (index < i64::MAX.cast_unsigned()).then(|| log_id(term, index))
+}
+
 /// The term of a log id.
 pub(super) fn term_of(log_id: &LogId) -> u64 {
     **log_id.committed_leader_id()
