@@ -188,13 +188,14 @@ impl PartitionLog {
     /// [`LogError`]; the directory must not be taken for cleanly closed then.
     pub fn close(&self) -> Result<(), LogError> {
         self.guarded(|| {
+            // As in a flush, before the lock of the writers.
+            let _one_at_a_time = self.flushing.lock();
             let mut writer = self.writer.lock();
             self.write_queue(&mut writer);
             self.require_online()?;
             if !writer.is_created {
                 return Ok(());
             }
-            let _one_at_a_time = self.flushing.lock();
             if let Some(segment) = self.active_segment() {
                 segment.append_time_entry(&self.files)?;
                 segment.trim(&self.files)?;
@@ -205,6 +206,8 @@ impl PartitionLog {
             drop(writer);
             self.flush_published()?;
             self.save_epochs()?;
+            // A roll beside this writes a snapshot of the same name.
+            let _writer = self.writer.lock();
             let dir = self.dir.read().clone();
             let (end, snapshot) = {
                 let state = self.reservations.lock();

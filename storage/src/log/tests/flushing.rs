@@ -41,3 +41,26 @@ fn a_sealed_segment_asks_for_its_flush() {
     assert!(!append(&log, &batch).unwrap().flush_required);
     assert!(append(&log, &batch).unwrap().flush_required);
 }
+
+/// Both take the lock of writers and the lock of flushes.
+#[test]
+fn a_flush_beside_a_close_does_not_wait_for_ever() {
+    let fixture = fixture();
+    let log = Arc::new(fixture.open());
+    let (ended, ends) = std::sync::mpsc::channel();
+    let works: [fn(&PartitionLog); 2] = [|log| log.flush_all().unwrap(), |log| log.close().unwrap()];
+    for work in works {
+        let (log, ended) = (log.clone(), ended.clone());
+        std::thread::spawn(move || {
+            for _ in 0..300 {
+                append(&log, &batch()).unwrap();
+                work(&log);
+            }
+            ended.send(()).unwrap();
+        });
+    }
+    for _ in works {
+        let end = ends.recv_timeout(std::time::Duration::from_secs(30));
+        assert!(end.is_ok(), "a flush and a close wait for each other");
+    }
+}
