@@ -150,9 +150,7 @@ impl CachedFile {
     /// # Errors
     /// The file system's.
     pub fn mark_deleted(&self, disk: &Disk, to: &Path) -> io::Result<()> {
-        let mut path = self.path.lock();
-        disk.rename(&path, to)?;
-        *path = to.to_owned();
+        self.rename(disk, to)?;
         self.is_deleted.store(true, Ordering::Relaxed);
         Ok(())
     }

@@ -64,19 +64,18 @@ impl PartitionLog {
         at_least_one: bool,
     ) -> Result<ReadInfo, ReadError> {
         let end = self.log_end_offset();
-        self.require_in_range(offset, end)?;
         let wanted = Wanted {
             offset,
             upper: upper.min(end),
             max_bytes,
             at_least_one,
         };
-        if offset >= wanted.upper || (max_bytes == 0 && !at_least_one) {
-            return Ok(ReadInfo::empty(offset));
-        }
         let found = self.look_up(|segments| {
-            // Retention may have taken what a look before this one still found.
+            // With every look: retention may have taken what the one before still found.
             self.require_in_range(offset, end)?;
+            if offset >= wanted.upper || (max_bytes == 0 && !at_least_one) {
+                return Ok(ReadInfo::empty(offset));
+            }
             let first = segments
                 .partition_point(|segment| segment.base_offset <= offset)
                 .saturating_sub(1);
