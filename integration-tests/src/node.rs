@@ -48,11 +48,11 @@ impl Node {
         );
         fs::write(directory.join(PROPERTIES), format!("{properties}\n{own}"))?;
         File::create(directory.join(OUTPUT))?;
-        let process = spawn(&wrapper, &directory)?;
+        let executable = binary()?;
         let mut node = Node {
-            process,
+            process: spawn(&wrapper, &executable, &directory)?,
             wrapper,
-            executable: binary()?,
+            executable,
             address,
             directory,
         };
@@ -73,7 +73,7 @@ impl Node {
 
     /// Starts it again after [`Node::kill`] or [`Node::stop`].
     pub fn start_again(&mut self) -> io::Result<()> {
-        self.process = spawn(&self.wrapper, &self.directory)?;
+        self.process = spawn(&self.wrapper, &self.executable, &self.directory)?;
         self.await_listener()
     }
 
@@ -140,13 +140,13 @@ impl Drop for Node {
     }
 }
 
-fn spawn(wrapper: &[String], directory: &Path) -> io::Result<Child> {
+fn spawn(wrapper: &[String], executable: &Path, directory: &Path) -> io::Result<Child> {
     let output = OpenOptions::new().append(true).open(directory.join(OUTPUT))?;
     let mut command = match wrapper {
-        [] => Command::new(binary()?),
+        [] => Command::new(executable),
         [program, words @ ..] => {
             let mut command = Command::new(program);
-            command.args(words).arg(binary()?);
+            command.args(words).arg(executable);
             command
         }
     };

@@ -28,6 +28,11 @@ const HEARTBEAT_VERSION: i16 = 3;
 const METADATA_VERSION: i16 = 12;
 /// Error code of a response whose first fields are correlation id, throttle time and error code.
 const ERROR_AFTER_THROTTLE: usize = 8;
+/// Error code of the only partition in a fetch answer on [`EMPTY_TOPIC`]: behind correlation id, tags, throttle time, error code,
+/// session, topic count, name, partition count and index.
+const EMPTY_FETCH_ERROR: usize = 4 + 1 + 4 + 2 + 4 + 1 + (1 + EMPTY_TOPIC.len()) + 1 + 4;
+/// Less than a fetch answer with any record.
+const EMPTY_FETCH_BYTES: usize = 80;
 const TRIES: usize = 1_000;
 
 /// A request that is sent again and again.
@@ -39,6 +44,8 @@ pub struct Hot {
     pub request: Request,
     /// How often it is sent before anything is counted, and as often again while it is.
     pub times: u32,
+    /// Whether an answer is the one whose costs are wanted.
+    is_right: fn(&[u8]) -> bool,
 }
 
 /// Prepares a node and gives the requests that need no more than two topics.
@@ -58,23 +65,31 @@ pub fn prepare(client: &mut Client) -> io::Result<Vec<Hot>> {
     let heartbeat = join(client)?;
     let mut commit = Request::offset_commit(GROUP_WITHOUT_MEMBERS, TOPIC, 1, 1);
     retried(|| Ok(last_error(client.call(&mut commit)?) == Some(0)))?;
-    let hot = |name, request| Hot {
+    let hot = |name, request, is_right| Hot {
         name,
         request,
         times: 100,
+        is_right,
     };
+    let is_produced: fn(&[u8]) -> bool = |answer| produce_error(answer) == Some(0);
+    let fetch = Request::fetch(TOPIC, 0, 0, 16 << 10);
+    let fetch_empty = Request::fetch_within(0, EMPTY_TOPIC, 0, 1, 16 << 10);
     Ok(vec![
-        hot("produce-tiny", produce(1, 10)),
-        hot("produce-1k", produce(1, 1_000)),
-        hot("produce-16k", produce(16, 1_000)),
-        hot("fetch-16k", Request::fetch(TOPIC, 0, 0, 16 << 10)),
-        hot(
-            "fetch-empty",
-            Request::fetch_within(0, EMPTY_TOPIC, 0, 1, 16 << 10),
-        ),
-        hot("heartbeat", heartbeat),
-        hot("offset-commit", commit),
-        hot("metadata-1-topic", metadata(Some(TOPIC))),
+        hot("produce-tiny", produce(1, 10), is_produced),
+        hot("produce-1k", produce(1, 1_000), is_produced),
+        hot("produce-16k", produce(16, 1_000), is_produced),
+        hot("fetch-16k", fetch, |answer| answer.len() > 10_000),
+        hot("fetch-empty", fetch_empty, |answer| {
+            answer.get(EMPTY_FETCH_ERROR..EMPTY_FETCH_ERROR + 2) == Some(&[0, 0])
+                && answer.len() < EMPTY_FETCH_BYTES
+        }),
+        hot("heartbeat", heartbeat, |answer| {
+            error_after_throttle(answer) == Some(0)
+        }),
+        hot("offset-commit", commit, |answer| last_error(answer) == Some(0)),
+        hot("metadata-1-topic", metadata(Some(TOPIC)), |answer| {
+            holds(answer, TOPIC.as_bytes())
+        }),
     ])
 }
 
@@ -93,6 +108,10 @@ pub fn prepare_many_topics(client: &mut Client) -> io::Result<Hot> {
         name: "metadata-1000-topics",
         request: metadata(None),
         times: 10,
+        is_right: |answer| {
+            let named = (0..MANY_TOPICS).filter(|n| holds(answer, format!("topic-{n}").as_bytes()));
+            named.count() == MANY_TOPICS as usize
+        },
     })
 }
 
@@ -104,14 +123,7 @@ pub fn repeat(client: &mut Client, hot: &Hot) -> io::Result<()> {
     let mut request = hot.request.clone();
     for _ in 0..hot.times {
         let answer = client.call(&mut request)?;
-        let is_right = match hot.name {
-            "fetch-16k" => answer.len() > 10_000,
-            "heartbeat" => error_after_throttle(answer) == Some(0),
-            "offset-commit" => last_error(answer) == Some(0),
-            name if name.starts_with("produce") => produce_error(answer) == Some(0),
-            _ => true,
-        };
-        if !is_right {
+        if !(hot.is_right)(answer) {
             return Err(io::Error::other(format!(
                 "{}: not the answer that is to be counted",
                 hot.name
@@ -213,6 +225,10 @@ fn retried(mut succeeds: impl FnMut() -> io::Result<bool>) -> io::Result<()> {
 /// Error code of an answer that ends with its only partition's.
 fn last_error(answer: &[u8]) -> Option<i16> {
     answer.last_chunk().map(|code| i16::from_be_bytes(*code))
+}
+
+fn holds(answer: &[u8], name: &[u8]) -> bool {
+    answer.windows(name.len()).any(|bytes| bytes == name)
 }
 
 fn error_after_throttle(answer: &[u8]) -> Option<i16> {
