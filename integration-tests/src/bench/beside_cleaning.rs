@@ -1,6 +1,7 @@
 //! Latency of produce to another topic while the broker cleans, and while it does not, in turns.
 
 use std::io;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use super::cleaning::{Broker, CLEANER_THREAD, cleaned_offset, fill, set_dirty_ratio};
@@ -45,12 +46,7 @@ pub fn measure(
     let topic = "cleaned";
     let mut client = Client::connect(broker.address)?;
     fill(&mut client, topic, workload)?;
-    client.call(&mut Request::create_topic(LOAD, PARTITIONS))?;
-    for partition in 0..PARTITIONS {
-        let batch = bytes::Bytes::from(Batch::of(&["first"]).bytes());
-        client.produce_once_led(&mut Request::produce(LOAD, partition, 1, batch))?;
-    }
-    open_loop::produce(broker.address, LOAD, rate, WARM_UP)?;
+    warm_up(broker, &mut client, rate)?;
     let mut measured = Vec::new();
     for _ in 0..turns {
         measured.push(turn(broker, rate, lasting, false)?);
@@ -73,6 +69,66 @@ pub fn measure(
         }
     }
     Ok(measured)
+}
+
+/// Measures `turns` without cleaning and as many beside one whole cleaning of a log of its own, one after the other. Of
+/// those beside it, the requests count that were due while it was cleaned.
+///
+/// # Errors
+/// The connections', a refused record, and a cleaning that takes longer than `lasting`.
+pub fn measure_whole(
+    broker: &Broker,
+    workload: &Workload,
+    rate: u32,
+    lasting: Duration,
+    turns: usize,
+) -> io::Result<Vec<Turn>> {
+    let mut client = Client::connect(broker.address)?;
+    warm_up(broker, &mut client, rate)?;
+    let mut measured = Vec::new();
+    for number in 0..turns {
+        let topic = format!("cleaned-{number}");
+        fill(&mut client, &topic, workload)?;
+        wait_until_idle(broker)?;
+        measured.push(turn(broker, rate, lasting, false)?);
+        let (cleaned, beside) = std::thread::scope(|scope| {
+            let load = scope.spawn(|| turn(broker, rate, lasting, true));
+            // The load has begun by then.
+            std::thread::sleep(lasting / 10);
+            let cleaned = clean(broker, &mut client, &topic);
+            let beside = load.join().map_err(|_| io::Error::other("the load panicked"));
+            (cleaned, beside)
+        });
+        let (cleaned, mut beside) = (cleaned?, beside??);
+        beside.latencies = beside.latencies.within(&cleaned);
+        let due = (cleaned.end - cleaned.start).as_secs_f64() * f64::from(rate);
+        if (beside.latencies.count() as f64) < due * 0.9 {
+            return Err(io::Error::other("the cleaning took longer than the load"));
+        }
+        measured.push(beside);
+        client.call(&mut Request::delete_topic(&topic))?;
+    }
+    Ok(measured)
+}
+
+/// Makes a log due, and says from when to when it was.
+fn clean(broker: &Broker, client: &mut Client, topic: &str) -> io::Result<Range<Instant>> {
+    let begun = Instant::now();
+    set_dirty_ratio(client, topic, "0.0")?;
+    while cleaned_offset(&broker.log_dir, topic)?.is_none() {
+        pause(begun)?;
+    }
+    Ok(begun..Instant::now())
+}
+
+/// The topic of the load is there and led, and what it needs is warm.
+fn warm_up(broker: &Broker, client: &mut Client, rate: u32) -> io::Result<()> {
+    client.call(&mut Request::create_topic(LOAD, PARTITIONS))?;
+    for partition in 0..PARTITIONS {
+        let batch = bytes::Bytes::from(Batch::of(&["first"]).bytes());
+        client.produce_once_led(&mut Request::produce(LOAD, partition, 1, batch))?;
+    }
+    open_loop::produce(broker.address, LOAD, rate, WARM_UP).map(drop)
 }
 
 fn turn(broker: &Broker, rate: u32, lasting: Duration, beside_cleaning: bool) -> io::Result<Turn> {

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -13,16 +14,24 @@ use crate::record_bytes::Batch;
 pub const PARTITIONS: i32 = 4;
 const VALUE_BYTES: usize = 1000;
 
-/// Latencies of one run, in order of size.
+/// Latencies of one run, in order of size, each with when its request was due.
 #[derive(Clone, Debug, Default)]
-pub struct Latencies(Vec<Duration>);
+pub struct Latencies(Vec<(Duration, Instant)>);
 
 impl Latencies {
     /// The latency that a part of the requests (0 to 1) did not exceed; zero if there were none.
     pub fn percentile(&self, part: f64) -> Duration {
         let last = self.0.len().saturating_sub(1);
         let at = (part * last as f64).round() as usize;
-        self.0.get(at.min(last)).copied().unwrap_or_default()
+        self.0
+            .get(at.min(last))
+            .map_or(Duration::ZERO, |(latency, _)| *latency)
+    }
+
+    /// Of the requests that were due in this time.
+    pub fn within(mut self, times: &Range<Instant>) -> Latencies {
+        self.0.retain(|(_, due)| times.contains(due));
+        self
     }
 
     /// How many there are.
@@ -63,7 +72,7 @@ pub fn produce(address: SocketAddr, topic: &str, rate: u32, lasting: Duration) -
                     if error != Some(0) {
                         return Err(io::Error::other(format!("produce: error {error:?}")));
                     }
-                    Ok(due(number).elapsed())
+                    Ok((due(number).elapsed(), due(number)))
                 };
                 (0..count).map(latency).collect::<io::Result<Vec<_>>>()
             });

@@ -1,4 +1,4 @@
-//! `bench start|load|partitions|connections|recovery|offsets|clean|beside`: one measurement of one broker, printed as `name value` lines. See `scripts/bench`.
+//! `bench start|partitions|connections|recovery|offsets|clean|beside|beside-whole`: one measurement of one broker, printed as `name value` lines. See `scripts/bench`.
 
 use std::io;
 use std::process::{Command, ExitCode};
@@ -7,9 +7,11 @@ use std::time::Duration;
 use integration_tests::bench::cleaning::Broker;
 use integration_tests::bench::keyed_records::{Keys, Workload};
 use integration_tests::bench::{
-    beside_cleaning, cleaning, connections, load, offsets, partitions, process, recovery, start,
+    beside_cleaning, cleaning, connections, offsets, partitions, recovery, start,
 };
 use protocol_compat::record_batch::batch::Compression;
+
+type Beside = fn(&Broker, &Workload, u32, Duration, usize) -> io::Result<Vec<beside_cleaning::Turn>>;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -33,16 +35,6 @@ fn run(words: &[&str]) -> io::Result<()> {
             println!(
                 "idle_rss_mib {:.1}",
                 started.resident_bytes as f64 / f64::from(1 << 20)
-            );
-        }
-        ["load", address, pid, mib] => {
-            let (address, pid, bytes) = (parse(address)?, parse(pid)?, parse::<u64>(mib)? << 20);
-            let produced = load::produce(address, pid, "load", bytes)?;
-            print_rate("produce", &produced);
-            print_rate("fetch", &load::fetch(address, pid, "load", bytes)?);
-            println!(
-                "loaded_rss_mib {:.1}",
-                process::resident_bytes(pid)? as f64 / f64::from(1 << 20)
             );
         }
         ["partitions", address, pid, count] => {
@@ -80,21 +72,35 @@ fn run(words: &[&str]) -> io::Result<()> {
             let (broker, load) = (broker(address, pid, log_dir)?, workload(mib, keys, load)?);
             print_cleaned(&cleaning::measure(&broker, name, &load)?, name);
         }
-        ["beside", address, pid, log_dir, mib, keys, rate, seconds, turns] => {
+        [
+            what @ ("beside" | "beside-whole"),
+            address,
+            pid,
+            log_dir,
+            mib,
+            keys,
+            rate,
+            seconds,
+            turns,
+        ] => {
             let (broker, load) = (broker(address, pid, log_dir)?, workload(mib, keys, "each")?);
+            let (measure, before): (Beside, _) = match *what {
+                "beside" => (beside_cleaning::measure, ""),
+                _ => (beside_cleaning::measure_whole, "whole_"),
+            };
             let lasting = Duration::from_secs(parse(seconds)?);
-            for turn in beside_cleaning::measure(&broker, &load, parse(rate)?, lasting, parse(turns)?)? {
-                print_turn(&turn);
+            for turn in measure(&broker, &load, parse(rate)?, lasting, parse(turns)?)? {
+                print_turn(before, &turn);
             }
         }
         _ => {
             return Err(io::Error::other(
-                "usage: bench start ADDRESS PROGRAM [ARGUMENT...] | load ADDRESS PID MIB | partitions ADDRESS PID COUNT \
+                "usage: bench start ADDRESS PROGRAM [ARGUMENT...] | partitions ADDRESS PID COUNT \
                  | connections ADDRESS PID COUNT \
                  | recovery ADDRESS HTTP_ADDRESS COUNT PROGRAM [ARGUMENT...] \
                  | offsets ADDRESS HTTP_ADDRESS COUNT PROGRAM [ARGUMENT...] \
                  | clean ADDRESS PID LOG_DIR NAME MIB KEYS each|drawn|lz4 \
-                 | beside ADDRESS PID LOG_DIR MIB KEYS RATE SECONDS TURNS",
+                 | beside|beside-whole ADDRESS PID LOG_DIR MIB KEYS RATE SECONDS TURNS",
             ));
         }
     }
@@ -162,8 +168,8 @@ fn print_cleaned(found: &cleaning::Cleaned, name: &str) {
     println!("{name}_checksum {}", found.checksum_after);
 }
 
-fn print_turn(turn: &beside_cleaning::Turn) {
-    let name = if turn.beside_cleaning { "beside" } else { "alone" };
+fn print_turn(before: &str, turn: &beside_cleaning::Turn) {
+    let name = before.to_owned() + if turn.beside_cleaning { "beside" } else { "alone" };
     let ms = |part| turn.latencies.percentile(part).as_secs_f64() * 1e3;
     let (thread, cpu) = &turn.cleaner;
     eprintln!(
@@ -175,12 +181,6 @@ fn print_turn(turn: &beside_cleaning::Turn) {
     println!("{name}_p999_ms {:.3}", ms(0.999));
     println!("{name}_max_ms {:.3}", ms(1.0));
     println!("{name}_cleaner_cpu {cpu:.2}");
-}
-
-fn print_rate(name: &str, rate: &load::Rate) {
-    println!("{name}_mb_per_s {:.0}", rate.bytes_per_second / 1e6);
-    println!("{name}_requests_per_s {:.0}", rate.requests_per_second);
-    println!("{name}_cpu_s_per_gb {:.2}", rate.cpu_seconds_per_gb);
 }
 
 fn parse<T: std::str::FromStr>(word: &str) -> io::Result<T>
