@@ -4,6 +4,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use prometheus::IntCounter;
+
 use super::limits::{ConnectionLimits, RequestBudget};
 use super::metrics::NetworkMetrics;
 use super::peer_log::PeerLog;
@@ -43,6 +45,11 @@ impl Network {
             peer_log: PeerLog::default(),
             next_connection_id: AtomicU64::new(1),
         })
+    }
+
+    /// What all clients together have sent, in bytes.
+    pub fn received_bytes(&self) -> IntCounter {
+        self.metrics.received_bytes.clone()
     }
 
     /// A number that no other connection of the process has.

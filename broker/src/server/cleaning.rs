@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metadata::configs::ConfigValue;
+use prometheus::IntCounter;
 use storage::cleaner::{CleanerSettings, MapSecret, Pace};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -23,6 +24,10 @@ const LEAST_BACKOFF: Duration = Duration::from_millis(10);
 /// After so many bytes a cleaner lets others have its processor: Linux lets a thread that has begun its slice end it, which is
 /// longer than most requests take.
 const BYTES_OF_A_TURN: u64 = 64 << 10;
+
+/// A cleaner works so long at a stretch. While clients are served it then rests as long: what the disk and the kernel do for
+/// it takes processors as well, and no priority of its own thread keeps that from those who serve.
+const SPELL: Duration = Duration::from_millis(10);
 
 /// A throttled cleaner rests this long at least: a pause after every batch would cost more than the batch.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
@@ -80,12 +85,13 @@ fn backoff(ms: u64) -> Duration {
     Duration::from_millis(ms).max(LEAST_BACKOFF)
 }
 
-/// Starts the cleaners. They end with `stopping`.
+/// Starts the cleaners. They end with `stopping`, and rest while `received_bytes`, what clients send, grows.
 pub(super) fn start(
     replicas: &Arc<ReplicaManager>,
     secret: MapSecret,
     stopping: watch::Receiver<bool>,
     clock: Clock,
+    received_bytes: IntCounter,
 ) -> JoinHandle<()> {
     let replicas = replicas.clone();
     tokio::spawn(async move {
@@ -93,7 +99,7 @@ pub(super) fn start(
             let keys = CleanerKeys::in_force(&replicas);
             tokio::time::sleep(keys.backoff).await;
             let keys = CleanerKeys::in_force(&replicas);
-            if keys.enable && !round(&replicas, keys, secret, &stopping, clock).await {
+            if keys.enable && !round(&replicas, keys, secret, &stopping, clock, &received_bytes).await {
                 return;
             }
         }
@@ -107,9 +113,11 @@ async fn round(
     secret: MapSecret,
     stopping: &watch::Receiver<bool>,
     clock: Clock,
+    received_bytes: &IntCounter,
 ) -> bool {
     let one = |_| {
         let (logs, stopping) = (replicas.logs().clone(), stopping.clone());
+        let received_bytes = received_bytes.clone();
         blocking::spawn_aside("log-cleaner", move || {
             let mut pace = Throttle {
                 bytes_per_second: keys.max_bytes_per_second / f64::from(keys.threads),
@@ -117,6 +125,11 @@ async fn round(
                 begun: clock.monotonic(),
                 moved_bytes: 0.0,
                 moved_in_turn: 0,
+                spell: Spell {
+                    begun: clock.monotonic(),
+                    received_bytes: received_bytes.get(),
+                },
+                received_bytes,
                 stopping,
                 runtime: Handle::current(),
             };
@@ -140,7 +153,7 @@ async fn round(
     true
 }
 
-/// Keeps a cleaner below its share of `log.cleaner.io.max.bytes.per.second`.
+/// Keeps a cleaner below its share of `log.cleaner.io.max.bytes.per.second`, and out of the way of clients.
 struct Throttle {
     bytes_per_second: f64,
     clock: Clock,
@@ -148,8 +161,33 @@ struct Throttle {
     moved_bytes: f64,
     /// Since others had their turn.
     moved_in_turn: u64,
+    spell: Spell,
+    received_bytes: IntCounter,
     stopping: watch::Receiver<bool>,
     runtime: Handle,
+}
+
+/// A stretch of work, and what clients had sent when it began.
+#[derive(Clone, Copy, Debug)]
+struct Spell {
+    begun: Duration,
+    received_bytes: u64,
+}
+
+impl Spell {
+    /// Ends the spell if it was long enough; how long to rest then. Nobody is in the way of clients that send nothing.
+    fn end(&mut self, now: Duration, received_bytes: u64) -> Duration {
+        let worked = now.saturating_sub(self.begun);
+        if worked < SPELL {
+            return Duration::ZERO;
+        }
+        let is_quiet = received_bytes == self.received_bytes;
+        *self = Spell {
+            begun: now,
+            received_bytes,
+        };
+        if is_quiet { Duration::ZERO } else { worked }
+    }
 }
 
 /// How long to wait after `elapsed` until `moved_bytes` are no more than the rate allows. Waits that are shorter than
@@ -170,18 +208,27 @@ impl Pace for Throttle {
             std::thread::yield_now();
         }
         self.moved_bytes += bytes as f64;
-        let elapsed = self.clock.monotonic().saturating_sub(self.begun);
-        let Some(ahead) = pause(self.moved_bytes, self.bytes_per_second, elapsed) else {
+        let now = self.clock.monotonic();
+        let throttled = pause(
+            self.moved_bytes,
+            self.bytes_per_second,
+            now.saturating_sub(self.begun),
+        );
+        let rest = self.spell.end(now, self.received_bytes.get());
+        let ahead = throttled.unwrap_or_default().max(rest);
+        if ahead.is_zero() {
             return true;
-        };
+        }
         let stopping = &mut self.stopping;
-        self.runtime.block_on(async {
+        let goes_on = self.runtime.block_on(async {
             tokio::select! {
                 () = tokio::time::sleep(ahead) => true,
                 // Whoever sends is gone when the node is.
                 _ = stopping.changed() => false,
             }
-        })
+        });
+        self.spell.begun = self.clock.monotonic();
+        goes_on
     }
 }
 
@@ -193,6 +240,20 @@ mod tests {
     fn a_cleaner_without_a_backoff_does_not_spin() {
         assert_eq!(backoff(0), LEAST_BACKOFF);
         assert_eq!(backoff(15_000), Duration::from_secs(15));
+    }
+
+    #[test]
+    fn a_cleaner_rests_as_long_as_it_worked_while_clients_send() {
+        let mut spell = Spell {
+            begun: Duration::ZERO,
+            received_bytes: 0,
+        };
+        let ms = Duration::from_millis;
+        assert_eq!(spell.end(ms(9), 100), Duration::ZERO);
+        assert_eq!(spell.end(ms(12), 100), ms(12));
+        assert_eq!(spell.end(ms(112), 100), Duration::ZERO);
+        assert_eq!(spell.end(ms(113), 200), Duration::ZERO);
+        assert_eq!(spell.end(ms(152), 200), ms(40));
     }
 
     #[test]

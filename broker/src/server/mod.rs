@@ -176,6 +176,7 @@ impl Server {
             MapSecret(high, low),
             stopping.clone(),
             clock,
+            network.received_bytes(),
         ));
         background.extend(group_coordinator.start());
         opening_store.await.map_err(StartError::Task)??;
