@@ -11,7 +11,7 @@ use futures_util::future::BoxFuture;
 use protocol_compat::messages::FetchResponse;
 use protocol_compat::{
     ApiKey, DecodeError, EncodeError, ErrorCode, ErrorCodes, RequestMessage, ResponseMessage, decode_request,
-    encode_fetch_response, encode_response,
+    encode_again, encode_fetch_response, encode_response,
 };
 use thiserror::Error;
 
@@ -65,6 +65,15 @@ impl RequestContext {
             pieces: encode_response(version, self.correlation_id, message).map(|frame| vec![frame]),
             api_key: self.api_key,
             errors: errors_of(version, message),
+        }
+    }
+
+    /// An answer that another request of the same version had: what stood behind its correlation id, not copied.
+    pub fn respond_again(&self, rest: Bytes) -> ResponseFrame {
+        ResponseFrame {
+            pieces: encode_again(self.correlation_id, rest),
+            api_key: self.api_key,
+            errors: Vec::new(),
         }
     }
 

@@ -18,9 +18,12 @@ impl<M: Encodable + HeaderVersion> ResponseMessage for M {}
 /// Bytes of the length prefix.
 const LENGTH_BYTES: usize = 4;
 
+/// Bytes of the correlation id, the whole of the oldest header.
+const CORRELATION_ID_BYTES: usize = 4;
+
 /// Bytes of the header: the correlation id, and from header version 1 the count of tagged fields, which is 0.
 fn header_bytes<M: HeaderVersion>(version: i16) -> usize {
-    if M::header_version(version) >= 1 { 5 } else { 4 }
+    CORRELATION_ID_BYTES + usize::from(M::header_version(version) >= 1)
 }
 
 /// What stands before the message.
@@ -60,6 +63,15 @@ pub fn encode_response<M: ResponseMessage>(
         )));
     }
     Ok(out.freeze())
+}
+
+/// The frame of a response that was encoded for another request: `rest` is what stood behind its correlation id.
+///
+/// # Errors
+/// Where that is longer than a frame's length field can say.
+pub fn encode_again(correlation_id: i32, rest: Bytes) -> Result<Vec<Bytes>, EncodeError> {
+    let prefix = prefix(rest.len(), CORRELATION_ID_BYTES, correlation_id)?;
+    Ok(vec![prefix.into(), rest])
 }
 
 /// The frame of a fetch response in pieces: heads and records in order, the records not copied.

@@ -20,7 +20,7 @@ pub mod types;
 
 pub use api_key::ApiKey;
 pub use decode::{RequestMessage, decode_request};
-pub use encode::{ResponseMessage, encode_fetch_response, encode_response};
+pub use encode::{ResponseMessage, encode_again, encode_fetch_response, encode_response};
 pub use error::{DecodeError, EncodeError};
 pub use error_code::ErrorCode;
 pub use error_codes::ErrorCodes;

@@ -17,6 +17,7 @@ use protocol_compat::messages::*;
 use protocol_compat::{ApiKey, BrokerId as NodeId, ErrorCode};
 use uuid::Uuid;
 
+use super::metadata::KeptAnswers;
 use super::{
     create_topics, delete_topics, describe_configs, describe_topic_partitions, incremental_alter_configs,
     init_producer_id, metadata,
@@ -154,7 +155,14 @@ impl Node {
             .with_topics(Some(topics.collect()))
             .with_allow_auto_topic_creation(allow_auto_topic_creation);
         ask(ApiKey::Metadata, 12, request, |context, body| {
-            metadata::handle(&self.cache, &self.controller, &self.config, context, body)
+            metadata::handle(
+                &self.cache,
+                &KeptAnswers::default(),
+                &self.controller,
+                &self.config,
+                context,
+                body,
+            )
         })
         .await
     }

@@ -10,6 +10,7 @@
 //! controller, so that the next request finds the topic.
 
 mod answer;
+mod kept_answers;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -20,9 +21,10 @@ use metadata::controller::{
 };
 use metadata::image::MetadataImage;
 use protocol_compat::ErrorCode;
-use protocol_compat::messages::{MetadataRequest, MetadataResponse};
+use protocol_compat::messages::MetadataRequest;
 
 use self::answer::Answer;
+pub use self::kept_answers::KeptAnswers;
 use crate::config::NodeConfig;
 use crate::controller_server::ControllerHandle;
 use crate::internal_topics::creatable_topic;
@@ -35,6 +37,7 @@ const FIRST_WITH_TOPIC_IDS: i16 = 12;
 /// Answers from the image as it is before topics are created; when some have to be, once they are.
 pub fn handle(
     cache: &MetadataCache,
+    kept: &KeptAnswers,
     controller: &ControllerHandle,
     config: &Arc<NodeConfig>,
     context: &RequestContext,
@@ -53,11 +56,11 @@ pub fn handle(
     let image = cache.image();
     let missing = missing_topics(&image, config, &request, context.version);
     if missing.is_empty() {
-        return Handled::Now(respond(&image, &request, context));
+        return Handled::Now(respond(kept, &image, &request, context));
     }
     let creatable = |name: &String| creatable_topic(config, &image.brokers, name);
     let topics: Vec<CreatableTopic> = missing.iter().map(creatable).collect();
-    let answer = respond(&image, &request, context);
+    let answer = respond(kept, &image, &request, context);
     let controller = controller.clone();
     Handled::Exclusive(Box::pin(async move {
         create(&controller, topics).await;
@@ -140,15 +143,26 @@ async fn create(controller: &ControllerHandle, topics: Vec<CreatableTopic>) {
     }
 }
 
-fn respond(image: &MetadataImage, request: &MetadataRequest, context: &RequestContext) -> ResponseFrame {
+fn respond(
+    kept: &KeptAnswers,
+    image: &Arc<MetadataImage>,
+    request: &MetadataRequest,
+    context: &RequestContext,
+) -> ResponseFrame {
     let all = asks_for_all(request, context.version);
-    let response: MetadataResponse = Answer {
-        image,
-        request,
-        context,
+    let make = || {
+        let answer = Answer {
+            image,
+            request,
+            context,
+        };
+        context.respond(&answer.response(all))
+    };
+    if all {
+        kept.answer(image, request, context, make)
+    } else {
+        make()
     }
-    .response(all);
-    context.respond(&response)
 }
 
 #[cfg(test)]

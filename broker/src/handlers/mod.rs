@@ -56,6 +56,7 @@ use ::metadata::quorum::Quorum;
 use bytes::Bytes;
 use protocol_compat::ApiKey;
 
+use self::metadata::KeptAnswers;
 use crate::config::NodeConfig;
 use crate::controller_server::ControllerHandle;
 use crate::fetch_session::FetchSessionCache;
@@ -71,6 +72,8 @@ pub struct Services {
     pub group_coordinator: Arc<GroupCoordinator>,
     /// The newest metadata image.
     pub metadata_cache: Arc<MetadataCache>,
+    /// What clients are told of all topics.
+    pub metadata_answers: KeptAnswers,
     /// The metadata quorum as this node sees it.
     pub quorum: Arc<Quorum>,
     /// Where decisions are asked for.
@@ -104,6 +107,7 @@ impl RequestHandler for Services {
             }
             ApiKey::Metadata => metadata::handle(
                 &self.metadata_cache,
+                &self.metadata_answers,
                 &self.controller,
                 &self.config,
                 context,

@@ -45,6 +45,7 @@ use crate::controller_server::ControllerServer;
 use crate::fetch_session::FetchSessionCache;
 use crate::group_coordinator::{GroupCoordinator, GroupCoordinatorConfig, LogOffsetsTopic, OpeningStore};
 use crate::handlers::Services;
+use crate::handlers::metadata::KeptAnswers;
 use crate::http::{CleanerCollector, HttpState, ProcessCollector};
 use crate::metadata_cache::MetadataCache;
 use crate::metadata_publisher::MetadataPublisher;
@@ -152,6 +153,7 @@ impl Server {
         let services = Services {
             group_coordinator: group_coordinator.clone(),
             metadata_cache: Arc::new(cache.clone()),
+            metadata_answers: KeptAnswers::default(),
             quorum: controller.quorum(),
             controller: controller.handle(),
             config: config.clone(),
