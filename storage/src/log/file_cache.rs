@@ -138,10 +138,7 @@ impl CachedFile {
     /// # Errors
     /// The file system's.
     pub fn rename(&self, disk: &Disk, to: &Path) -> io::Result<()> {
-        let mut path = self.path.lock();
-        disk.rename(&path, to)?;
-        *path = to.to_owned();
-        Ok(())
+        rename_to(&mut self.path.lock(), disk, to)
     }
 
     /// Renames the file to the name that it has until it leaves the disk. Who has it open reads on; it is not opened again,
@@ -150,7 +147,9 @@ impl CachedFile {
     /// # Errors
     /// The file system's.
     pub fn mark_deleted(&self, disk: &Disk, to: &Path) -> io::Result<()> {
-        self.rename(disk, to)?;
+        // Nobody opens it under the new name between the two.
+        let mut path = self.path.lock();
+        rename_to(&mut path, disk, to)?;
         self.is_deleted.store(true, Ordering::Relaxed);
         Ok(())
     }
@@ -159,6 +158,12 @@ impl CachedFile {
     pub fn close(&self) {
         self.handle.store(None);
     }
+}
+
+fn rename_to(path: &mut PathBuf, disk: &Disk, to: &Path) -> io::Result<()> {
+    disk.rename(path, to)?;
+    to.clone_into(path);
+    Ok(())
 }
 
 #[cfg(test)]

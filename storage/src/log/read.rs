@@ -70,12 +70,15 @@ impl PartitionLog {
             max_bytes,
             at_least_one,
         };
+        // A consumer at the end asks again and again: it needs no segment.
+        if offset >= wanted.upper || (max_bytes == 0 && !at_least_one) {
+            return self
+                .require_in_range(offset, end)
+                .map(|()| ReadInfo::empty(offset));
+        }
         let found = self.look_up(|segments| {
             // With every look: retention may have taken what the one before still found.
             self.require_in_range(offset, end)?;
-            if offset >= wanted.upper || (max_bytes == 0 && !at_least_one) {
-                return Ok(ReadInfo::empty(offset));
-            }
             let first = segments
                 .partition_point(|segment| segment.base_offset <= offset)
                 .saturating_sub(1);
