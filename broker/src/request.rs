@@ -87,6 +87,25 @@ impl RequestContext {
     }
 }
 
+#[cfg(test)]
+impl RequestContext {
+    /// A client on this machine.
+    pub fn for_test(api_key: ApiKey, version: i16) -> RequestContext {
+        RequestContext {
+            api_key,
+            version,
+            correlation_id: 3,
+            client_id: None,
+            peer: SocketAddr::from(([127, 0, 0, 1], 50_000)),
+            local: SocketAddr::from(([127, 0, 0, 1], 9092)),
+            listener: "PLAINTEXT".into(),
+            connection_id: 1,
+            received_ms: 0,
+            principal: "User:ANONYMOUS".into(),
+        }
+    }
+}
+
 /// The codes other than success, each with how often it stands in the response. Allocates nothing for a success.
 fn errors_of(version: i16, response: &impl ErrorCodes) -> Vec<(ErrorCode, u64)> {
     let mut errors: Vec<(ErrorCode, u64)> = Vec::new();

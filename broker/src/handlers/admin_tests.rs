@@ -100,18 +100,7 @@ async fn ask<Q: Encodable, A: Decodable + HeaderVersion>(
     request: Q,
     handler: impl FnOnce(&RequestContext, Bytes) -> Handled,
 ) -> A {
-    let context = RequestContext {
-        api_key: key,
-        version,
-        correlation_id: 3,
-        client_id: None,
-        peer: "127.0.0.1:50000".parse().expect("an address"),
-        local: "127.0.0.1:9092".parse().expect("an address"),
-        listener: "PLAINTEXT".into(),
-        connection_id: 1,
-        received_ms: 0,
-        principal: "User:ANONYMOUS".into(),
-    };
+    let context = RequestContext::for_test(key, version);
     let mut body = BytesMut::new();
     request
         .encode(&mut body, version)

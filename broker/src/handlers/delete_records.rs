@@ -155,19 +155,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_disk_is_not_waited_for_on_the_thread_of_the_connection() {
-        let address = "127.0.0.1:1".parse().expect("an address");
-        let context = RequestContext {
-            api_key: ApiKey::DeleteRecords,
-            version: 2,
-            correlation_id: 7,
-            client_id: None,
-            peer: address,
-            local: address,
-            listener: Arc::from("PLAINTEXT"),
-            connection_id: 1,
-            received_ms: 0,
-            principal: Arc::from("User:ANONYMOUS"),
-        };
+        let context = RequestContext::for_test(ApiKey::DeleteRecords, 2);
         let asked = DeleteRecordsPartition::default()
             .with_partition_index(3)
             .with_offset(5);

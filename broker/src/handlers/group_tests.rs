@@ -39,16 +39,8 @@ async fn ask<Q: Encodable, A: Decodable + HeaderVersion>(
     request: Q,
 ) -> A {
     let context = RequestContext {
-        api_key: key,
-        version,
-        correlation_id: 3,
         client_id: Some("client".into()),
-        peer: "127.0.0.1:50000".parse().expect("an address"),
-        local: "127.0.0.1:9092".parse().expect("an address"),
-        listener: "PLAINTEXT".into(),
-        connection_id: 1,
-        received_ms: 0,
-        principal: "User:ANONYMOUS".into(),
+        ..RequestContext::for_test(key, version)
     };
     let mut body = BytesMut::new();
     request

@@ -1,7 +1,5 @@
 //! The APIs that are refused with an error of their own: what a client reads.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use kafka_protocol::protocol::Decodable;
 use protocol_compat::messages::{ConsumerGroupHeartbeatResponse, SaslHandshakeResponse};
@@ -11,19 +9,7 @@ use super::{consumer_group_heartbeat, sasl_handshake};
 use crate::request::{Handled, RequestContext};
 
 fn answer(api_key: ApiKey, version: i16, handler: impl Fn(&RequestContext) -> Handled) -> Bytes {
-    let address = "127.0.0.1:1".parse().expect("an address");
-    let context = RequestContext {
-        api_key,
-        version,
-        correlation_id: 7,
-        client_id: None,
-        peer: address,
-        local: address,
-        listener: Arc::from("PLAINTEXT"),
-        connection_id: 1,
-        received_ms: 0,
-        principal: Arc::from("User:ANONYMOUS"),
-    };
+    let context = RequestContext::for_test(api_key, version);
     let Handled::Now(frame) = handler(&context) else {
         panic!("a refusal comes at once");
     };

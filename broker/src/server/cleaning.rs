@@ -29,6 +29,9 @@ const BYTES_OF_A_TURN: u64 = 64 << 10;
 /// it takes processors as well, and no priority of its own thread keeps that from those who serve.
 const SPELL: Duration = Duration::from_millis(10);
 
+/// No rest is longer, whatever kept the cleaner: a disk that stalled, or a process that was stopped.
+const LONGEST_REST: Duration = Duration::from_secs(1);
+
 /// A throttled cleaner rests this long at least: a pause after every batch would cost more than the batch.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 
@@ -186,7 +189,11 @@ impl Spell {
             begun: now,
             received_bytes,
         };
-        if is_quiet { Duration::ZERO } else { worked }
+        if is_quiet {
+            Duration::ZERO
+        } else {
+            worked.min(LONGEST_REST)
+        }
     }
 }
 
@@ -254,6 +261,7 @@ mod tests {
         assert_eq!(spell.end(ms(112), 100), Duration::ZERO);
         assert_eq!(spell.end(ms(113), 200), Duration::ZERO);
         assert_eq!(spell.end(ms(152), 200), ms(40));
+        assert_eq!(spell.end(ms(60_000), 300), LONGEST_REST);
     }
 
     #[test]

@@ -1,25 +1,14 @@
 //! What ApiVersions answers at every version, and to clients that ask strangely.
 
-use std::sync::Arc;
-
 use bytes::BytesMut;
 use kafka_protocol::protocol::{Decodable, Encodable};
 
 use super::*;
 
 fn ask(version: i16, body: Bytes) -> ApiVersionsResponse {
-    let address = "127.0.0.1:1".parse().unwrap();
     let context = RequestContext {
-        api_key: ApiKey::ApiVersions,
-        version,
         correlation_id: 7,
-        client_id: None,
-        peer: address,
-        local: address,
-        listener: Arc::from("PLAINTEXT"),
-        connection_id: 1,
-        received_ms: 0,
-        principal: Arc::from("User:ANONYMOUS"),
+        ..RequestContext::for_test(ApiKey::ApiVersions, version)
     };
     let mut image = MetadataImage::empty("c");
     image.offset = 12;

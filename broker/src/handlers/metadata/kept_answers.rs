@@ -31,17 +31,15 @@ struct Question {
     topic_operations: bool,
 }
 
-#[derive(Debug)]
+/// The answers of the image that was asked about last, at most [`MOST_ANSWERS`] of them and [`MOST_BYTES`] in all.
+#[derive(Debug, Default)]
+pub struct KeptAnswers(Mutex<Kept>);
+
+#[derive(Debug, Default)]
 struct Kept {
     image: Weak<MetadataImage>,
-    question: Question,
-    body: Bytes,
-}
-
-/// The answers of the newest image, at most [`MOST_ANSWERS`] of them and [`MOST_BYTES`] in all.
-#[derive(Debug, Default)]
-pub struct KeptAnswers {
-    kept: Mutex<Vec<Kept>>,
+    /// What stands behind the correlation id.
+    answers: Vec<(Question, Bytes)>,
 }
 
 impl KeptAnswers {
@@ -60,8 +58,9 @@ impl KeptAnswers {
             cluster_operations: request.include_cluster_authorized_operations,
             topic_operations: request.include_topic_authorized_operations,
         };
-        if let Some(body) = self.find(image, &question) {
-            return context.respond_again(body);
+        let found = self.0.lock().find(image, &question);
+        if let Some(rest) = found {
+            return context.respond_again(rest);
         }
         let answer = make();
         // One with errors is counted by what it holds: it is made anew.
@@ -69,35 +68,44 @@ impl KeptAnswers {
             && answer.errors.is_empty()
             && frame.len() > PREFIX_BYTES
         {
-            self.keep(Kept {
-                image: Arc::downgrade(image),
-                question,
-                body: frame.slice(PREFIX_BYTES..),
-            });
+            self.0.lock().keep(image, question, frame.slice(PREFIX_BYTES..));
         }
         answer
     }
+}
 
+impl Kept {
     fn find(&self, image: &Arc<MetadataImage>, question: &Question) -> Option<Bytes> {
-        let mut kept = self.kept.lock();
-        // Nobody is told of an older image any more.
-        kept.retain(|kept| std::ptr::eq(kept.image.as_ptr(), Arc::as_ptr(image)));
-        kept.iter()
-            .find(|kept| kept.question == *question)
-            .map(|kept| kept.body.clone())
+        if !self.is_of(image) {
+            return None;
+        }
+        let found = self.answers.iter().find(|(kept, _)| kept == question);
+        found.map(|(_, rest)| rest.clone())
     }
 
     /// Makes room by what was kept first.
-    fn keep(&self, new: Kept) {
-        if new.body.len() > MOST_BYTES {
+    fn keep(&mut self, image: &Arc<MetadataImage>, question: Question, rest: Bytes) {
+        if !self.is_of(image) {
+            self.answers.clear();
+            self.image = Arc::downgrade(image);
+        }
+        // Two may have asked at the same time.
+        self.answers.retain(|(kept, _)| *kept != question);
+        if rest.len() > MOST_BYTES {
             return;
         }
-        let mut kept = self.kept.lock();
-        kept.push(new);
-        let bytes = |kept: &[Kept]| kept.iter().map(|kept| kept.body.len()).sum::<usize>();
-        while kept.len() > MOST_ANSWERS || bytes(&kept) > MOST_BYTES {
-            kept.remove(0);
+        self.answers.push((question, rest));
+        while self.answers.len() > MOST_ANSWERS || self.bytes() > MOST_BYTES {
+            self.answers.remove(0);
         }
+    }
+
+    fn is_of(&self, image: &Arc<MetadataImage>) -> bool {
+        std::ptr::eq(self.image.as_ptr(), Arc::as_ptr(image))
+    }
+
+    fn bytes(&self) -> usize {
+        self.answers.iter().map(|(_, rest)| rest.len()).sum()
     }
 }
 
@@ -110,16 +118,8 @@ mod tests {
 
     fn context(correlation_id: i32, version: i16) -> RequestContext {
         RequestContext {
-            api_key: ApiKey::Metadata,
-            version,
             correlation_id,
-            client_id: None,
-            peer: "127.0.0.1:50000".parse().expect("an address"),
-            local: "127.0.0.7:19099".parse().expect("an address"),
-            listener: "PLAINTEXT".into(),
-            connection_id: 1,
-            received_ms: 0,
-            principal: "User:ANONYMOUS".into(),
+            ..RequestContext::for_test(ApiKey::Metadata, version)
         }
     }
 
@@ -188,12 +188,12 @@ mod tests {
         for version in 9..=11 {
             assert!(ask(&kept, &image, &context(1, version), large));
         }
-        let held: usize = kept.kept.lock().iter().map(|kept| kept.body.len()).sum();
+        let held = kept.0.lock().bytes();
         assert!((large..=MOST_BYTES).contains(&held), "{held}");
         for version in 2..=13 {
             ask(&kept, &image, &context(1, version), 10);
         }
-        assert_eq!(kept.kept.lock().len(), MOST_ANSWERS);
+        assert_eq!(kept.0.lock().answers.len(), MOST_ANSWERS);
     }
 
     #[test]
@@ -206,6 +206,6 @@ mod tests {
             });
             assert_eq!(answer.errors.len(), 1);
         }
-        assert!(kept.kept.lock().is_empty());
+        assert!(kept.0.lock().answers.is_empty());
     }
 }

@@ -46,16 +46,8 @@ fn image(host: &str) -> MetadataImage {
 
 fn context(version: i16) -> RequestContext {
     RequestContext {
-        api_key: ApiKey::Metadata,
-        version,
-        correlation_id: 3,
-        client_id: None,
-        peer: "127.0.0.1:50000".parse().expect("an address"),
         local: "127.0.0.7:19099".parse().expect("an address"),
-        listener: "PLAINTEXT".into(),
-        connection_id: 1,
-        received_ms: 0,
-        principal: "User:ANONYMOUS".into(),
+        ..RequestContext::for_test(ApiKey::Metadata, version)
     }
 }
 
