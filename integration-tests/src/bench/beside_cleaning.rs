@@ -1,10 +1,9 @@
 //! Latency of produce to another topic while the broker cleans, and while it does not, in turns.
 
 use std::io;
-use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use super::cleaning::{Broker, CLEANER_THREAD, cleaned_offset, fill, set_dirty_ratio};
+use super::cleaning::{Broker, CLEANER_THREAD, clean, cleaned_offset, fill, set_dirty_ratio};
 use super::client::{Client, Request};
 use super::keyed_records::Workload;
 use super::open_loop::{self, Latencies, PARTITIONS};
@@ -91,34 +90,29 @@ pub fn measure_whole(
         fill(&mut client, &topic, workload)?;
         wait_until_idle(broker)?;
         measured.push(turn(broker, rate, lasting, false)?);
-        let (cleaned, beside) = std::thread::scope(|scope| {
-            let load = scope.spawn(|| turn(broker, rate, lasting, true));
+        let mut threads = ThreadTimes::begin(broker.pid)?;
+        let (cleaned, load) = std::thread::scope(|scope| {
+            let load = scope.spawn(|| open_loop::produce(broker.address, LOAD, rate, lasting));
             // The load has begun by then.
             std::thread::sleep(lasting / 10);
-            let cleaned = clean(broker, &mut client, &topic);
-            let beside = load.join().map_err(|_| io::Error::other("the load panicked"));
-            (cleaned, beside)
+            let cleaned = clean(broker, &mut client, &topic, &mut threads);
+            let load = load.join().map_err(|_| io::Error::other("the load panicked"));
+            (cleaned, load)
         });
-        let (cleaned, mut beside) = (cleaned?, beside??);
-        beside.latencies = beside.latencies.within(&cleaned);
-        let due = (cleaned.end - cleaned.start).as_secs_f64() * f64::from(rate);
-        if (beside.latencies.count() as f64) < due * 0.9 {
+        let (cleaned, load) = (cleaned?, load??);
+        let latencies = load.within(&cleaned);
+        let seconds = (cleaned.end - cleaned.start).as_secs_f64();
+        if (latencies.count() as f64) < seconds * f64::from(rate) * 0.9 {
             return Err(io::Error::other("the cleaning took longer than the load"));
         }
-        measured.push(beside);
-        client.call(&mut Request::delete_topic(&topic))?;
+        let (name, used) = threads.named_or_busiest(CLEANER_THREAD);
+        measured.push(Turn {
+            beside_cleaning: true,
+            latencies,
+            cleaner: (name, used / seconds),
+        });
     }
     Ok(measured)
-}
-
-/// Makes a log due, and says from when to when it was.
-fn clean(broker: &Broker, client: &mut Client, topic: &str) -> io::Result<Range<Instant>> {
-    let begun = Instant::now();
-    set_dirty_ratio(client, topic, "0.0")?;
-    while cleaned_offset(&broker.log_dir, topic)?.is_none() {
-        pause(begun)?;
-    }
-    Ok(begun..Instant::now())
 }
 
 /// The topic of the load is there and led, and what it needs is warm.

@@ -6,6 +6,7 @@
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -63,8 +64,29 @@ pub fn measure(broker: &Broker, topic: &str, workload: &Workload) -> io::Result<
     fill(&mut client, topic, workload)?;
     let bytes_before = log_bytes(&broker.log_dir, topic)?;
     let (cpu_before, mut threads) = (process::cpu_seconds(broker.pid)?, ThreadTimes::begin(broker.pid)?);
+    let cleaned = clean(broker, &mut client, topic, &mut threads)?;
+    let (thread_name, thread_cpu_seconds) = threads.named_or_busiest(CLEANER_THREAD);
+    Ok(Cleaned {
+        thread_cpu_seconds,
+        thread_name,
+        process_cpu_seconds: process::cpu_seconds(broker.pid)? - cpu_before,
+        took: cleaned.end - cleaned.start,
+        bytes_before,
+        bytes_after: log_bytes(&broker.log_dir, topic)?,
+        checksum_after: checksum(&broker.log_dir, topic)?,
+    })
+}
+
+/// Makes a log that was never cleaned due, waits until it is clean, and looks at the broker's threads meanwhile. From when to
+/// when it was cleaned.
+pub(super) fn clean(
+    broker: &Broker,
+    client: &mut Client,
+    topic: &str,
+    threads: &mut ThreadTimes,
+) -> io::Result<Range<Instant>> {
     let begun = Instant::now();
-    set_dirty_ratio(&mut client, topic, "0.0")?;
+    set_dirty_ratio(client, topic, "0.0")?;
     while cleaned_offset(&broker.log_dir, topic)?.is_none() {
         if begun.elapsed() > PATIENCE {
             return Err(io::Error::other(format!("{topic} is not cleaned")));
@@ -72,18 +94,9 @@ pub fn measure(broker: &Broker, topic: &str, workload: &Workload) -> io::Result<
         std::thread::sleep(POLL);
         threads.look()?;
     }
-    let took = begun.elapsed();
+    let cleaned = begun..Instant::now();
     threads.look()?;
-    let (thread_name, thread_cpu_seconds) = threads.named_or_busiest(CLEANER_THREAD);
-    Ok(Cleaned {
-        thread_cpu_seconds,
-        thread_name,
-        process_cpu_seconds: process::cpu_seconds(broker.pid)? - cpu_before,
-        took,
-        bytes_before,
-        bytes_after: log_bytes(&broker.log_dir, topic)?,
-        checksum_after: checksum(&broker.log_dir, topic)?,
-    })
+    Ok(cleaned)
 }
 
 /// Creates a compacted topic that is not due, and writes the load and one segment more to it.

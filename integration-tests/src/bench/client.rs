@@ -15,8 +15,8 @@ use protocol_compat::messages::offset_commit::{
 use protocol_compat::messages::offset_fetch::OffsetFetchRequest;
 use protocol_compat::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use protocol_compat::messages::{
-    ApiVersionsRequest, CreateTopicsRequest, DeleteTopicsRequest, FetchRequest,
-    IncrementalAlterConfigsRequest, ProduceRequest, TopicName,
+    ApiVersionsRequest, CreateTopicsRequest, FetchRequest, IncrementalAlterConfigsRequest, ProduceRequest,
+    TopicName,
 };
 use protocol_compat::messages::{Encodable, StrBytes};
 
@@ -25,7 +25,6 @@ const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
 const LEADER_NOT_AVAILABLE: i16 = 5;
 const NOT_LEADER_OR_FOLLOWER: i16 = 6;
 const CREATE_TOPICS_VERSION: i16 = 5;
-const DELETE_TOPICS_VERSION: i16 = 5;
 const PRODUCE_VERSION: i16 = 9;
 const FETCH_VERSION: i16 = 12;
 const OFFSET_COMMIT_VERSION: i16 = 7;
@@ -167,14 +166,6 @@ impl Request {
             .with_topics(vec![topic])
             .with_timeout_ms(60_000);
         Request::new(ApiKey::CreateTopics, CREATE_TOPICS_VERSION, &body)
-    }
-
-    /// Deletes a topic.
-    pub fn delete_topic(name: &str) -> Request {
-        let body = DeleteTopicsRequest::default()
-            .with_topic_names(vec![topic_name(name)])
-            .with_timeout_ms(60_000);
-        Request::new(ApiKey::DeleteTopics, DELETE_TOPICS_VERSION, &body)
     }
 
     /// Sets a key of a topic.
