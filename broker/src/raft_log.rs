@@ -8,7 +8,7 @@
 //! go when a purge has passed them; until then the log start offset alone hides their entries.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -87,7 +87,7 @@ impl PartitionRaftLog {
     ) -> io::Result<PartitionRaftLog> {
         let params = OpenParams {
             files: files.clone(),
-            dir: PathBuf::from(directory),
+            dir: Path::new(directory).into(),
             topic_partition: TopicPartition::new(TOPIC, 0),
             topic_id: Some(TopicId::CLUSTER_METADATA),
             config: Arc::new(log_config(segment_bytes)),

@@ -383,6 +383,14 @@ impl File {
         .map_err(|e| failed_sync("sync", &self.path, &e))
     }
 
+    /// Tells the system that what was read and synced of the file need not stay in its page cache. Nothing depends on it.
+    pub fn forget_cached(&self) {
+        match &self.kind {
+            FileKind::Real(file) => real::forget_cached(file),
+            FileKind::Simulated(_) => {}
+        }
+    }
+
     /// Cuts or extends the file to `length` bytes; an extension reads as zeros.
     ///
     /// # Errors

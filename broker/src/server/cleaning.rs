@@ -25,9 +25,12 @@ const LEAST_BACKOFF: Duration = Duration::from_millis(10);
 /// longer than most requests take.
 const BYTES_OF_A_TURN: u64 = 64 << 10;
 
-/// A cleaner works so long at a stretch. While clients are served it then rests as long: what the disk and the kernel do for
-/// it takes processors as well, and no priority of its own thread keeps that from those who serve.
-const SPELL: Duration = Duration::from_millis(10);
+/// A cleaner works so long at a stretch. While clients are served it then rests: what the disk and the kernel do for it takes
+/// processors as well, and no priority of its own thread keeps that from those who serve.
+const SPELL: Duration = Duration::from_millis(5);
+
+/// How many times as long as it worked a cleaner rests.
+const REST: u32 = 3;
 
 /// No rest is longer, whatever kept the cleaner: a disk that stalled, or a process that was stopped.
 const LONGEST_REST: Duration = Duration::from_secs(1);
@@ -192,7 +195,7 @@ impl Spell {
         if is_quiet {
             Duration::ZERO
         } else {
-            worked.min(LONGEST_REST)
+            worked.saturating_mul(REST).min(LONGEST_REST)
         }
     }
 }
@@ -250,17 +253,17 @@ mod tests {
     }
 
     #[test]
-    fn a_cleaner_rests_as_long_as_it_worked_while_clients_send() {
+    fn a_cleaner_rests_three_times_as_long_as_it_worked_while_clients_send() {
         let mut spell = Spell {
             begun: Duration::ZERO,
             received_bytes: 0,
         };
         let ms = Duration::from_millis;
-        assert_eq!(spell.end(ms(9), 100), Duration::ZERO);
-        assert_eq!(spell.end(ms(12), 100), ms(12));
-        assert_eq!(spell.end(ms(112), 100), Duration::ZERO);
-        assert_eq!(spell.end(ms(113), 200), Duration::ZERO);
-        assert_eq!(spell.end(ms(152), 200), ms(40));
+        assert_eq!(spell.end(ms(4), 100), Duration::ZERO);
+        assert_eq!(spell.end(ms(6), 100), ms(18));
+        assert_eq!(spell.end(ms(106), 100), Duration::ZERO);
+        assert_eq!(spell.end(ms(107), 200), Duration::ZERO);
+        assert_eq!(spell.end(ms(146), 200), ms(120));
         assert_eq!(spell.end(ms(60_000), 300), LONGEST_REST);
     }
 

@@ -1,6 +1,8 @@
 //! Latency of produce to another topic while the broker cleans, and while it does not, in turns.
 
+use std::fs::File;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::cleaning::{Broker, CLEANER_THREAD, clean, cleaned_offset, fill, set_dirty_ratio};
@@ -45,6 +47,7 @@ pub fn measure(
     let topic = "cleaned";
     let mut client = Client::connect(broker.address)?;
     fill(&mut client, topic, workload)?;
+    sync_file_system(broker)?;
     warm_up(broker, &mut client, rate)?;
     let mut measured = Vec::new();
     for _ in 0..turns {
@@ -70,11 +73,11 @@ pub fn measure(
     Ok(measured)
 }
 
-/// Measures `turns` without cleaning and as many beside one whole cleaning of a log of its own, one after the other. Of
-/// those beside it, the requests count that were due while it was cleaned.
+/// Measures `turns` without cleaning and as many beside one whole cleaning of a log of its own, one after the other. A turn
+/// beside it lasts as long as the cleaning, and the requests count that were due while it was cleaned.
 ///
 /// # Errors
-/// The connections', a refused record, and a cleaning that takes longer than `lasting`.
+/// The connections', a refused record, and a cleaning that does not end.
 pub fn measure_whole(
     broker: &Broker,
     workload: &Workload,
@@ -88,14 +91,18 @@ pub fn measure_whole(
     for number in 0..turns {
         let topic = format!("cleaned-{number}");
         fill(&mut client, &topic, workload)?;
+        sync_file_system(broker)?;
         wait_until_idle(broker)?;
         measured.push(turn(broker, rate, lasting, false)?);
         let mut threads = ThreadTimes::begin(broker.pid)?;
+        let is_clean = AtomicBool::new(false);
         let (cleaned, load) = std::thread::scope(|scope| {
-            let load = scope.spawn(|| open_loop::produce(broker.address, LOAD, rate, lasting));
+            let load =
+                scope.spawn(|| open_loop::produce_until(broker.address, LOAD, rate, PATIENCE, &is_clean));
             // The load has begun by then.
-            std::thread::sleep(lasting / 10);
+            std::thread::sleep(Duration::from_secs(1));
             let cleaned = clean(broker, &mut client, &topic, &mut threads);
+            is_clean.store(true, Ordering::Release);
             let load = load.join().map_err(|_| io::Error::other("the load panicked"));
             (cleaned, load)
         });
@@ -103,7 +110,7 @@ pub fn measure_whole(
         let latencies = load.within(&cleaned);
         let seconds = (cleaned.end - cleaned.start).as_secs_f64();
         if (latencies.count() as f64) < seconds * f64::from(rate) * 0.9 {
-            return Err(io::Error::other("the cleaning took longer than the load"));
+            return Err(io::Error::other("the cleaning took too long"));
         }
         let (name, used) = threads.named_or_busiest(CLEANER_THREAD);
         measured.push(Turn {
@@ -113,6 +120,11 @@ pub fn measure_whole(
         });
     }
     Ok(measured)
+}
+
+/// The kernel writes what is older than half a minute to the disk: what the filling left would fall into the turns.
+fn sync_file_system(broker: &Broker) -> io::Result<()> {
+    Ok(rustix::fs::syncfs(File::open(&broker.log_dir)?)?)
 }
 
 /// The topic of the load is there and led, and what it needs is warm.

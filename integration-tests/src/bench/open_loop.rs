@@ -4,6 +4,8 @@
 use std::io;
 use std::net::SocketAddr;
 use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -45,10 +47,24 @@ impl Latencies {
 /// # Errors
 /// The connections', and a refused record.
 pub fn produce(address: SocketAddr, topic: &str, rate: u32, lasting: Duration) -> io::Result<Latencies> {
+    produce_until(address, topic, rate, lasting, &AtomicBool::new(false))
+}
+
+/// The same, until `is_over` or for as long as `at_most`.
+///
+/// # Errors
+/// The connections', and a refused record.
+pub fn produce_until(
+    address: SocketAddr,
+    topic: &str,
+    rate: u32,
+    at_most: Duration,
+    is_over: &AtomicBool,
+) -> io::Result<Latencies> {
     let value = "x".repeat(VALUE_BYTES);
     let batch = bytes::Bytes::from(Batch::of(&[value.as_str()]).bytes());
     let interval = Duration::from_secs(1) * PARTITIONS as u32 / rate;
-    let count = (lasting.as_secs_f64() / interval.as_secs_f64()) as u32;
+    let count = (at_most.as_secs_f64() / interval.as_secs_f64()) as u32;
     let begin = Instant::now() + Duration::from_millis(100);
     let mut all = Vec::new();
     thread::scope(|scope| {
@@ -60,11 +76,20 @@ pub fn produce(address: SocketAddr, topic: &str, rate: u32, lasting: Duration) -
             let mut sender = Client::connect(address)?;
             let mut receiver = sender.another_end()?;
             let mut request = Request::produce(topic, partition, -1, batch.clone());
+            let ends = Arc::new(AtomicU32::new(count));
+            let end = ends.clone();
             let sending = scope.spawn(move || {
-                (0..count).try_for_each(|number| {
+                let mut number = 0;
+                while number < end.load(Ordering::Acquire) {
                     thread::sleep(due(number).saturating_duration_since(Instant::now()));
-                    sender.send(&mut request, 1)
-                })
+                    if is_over.load(Ordering::Acquire) {
+                        // Known before the last answer comes.
+                        end.store(number + 1, Ordering::Release);
+                    }
+                    sender.send(&mut request, 1)?;
+                    number += 1;
+                }
+                io::Result::Ok(())
             });
             let receiving = scope.spawn(move || {
                 let latency = |number| {
@@ -74,7 +99,8 @@ pub fn produce(address: SocketAddr, topic: &str, rate: u32, lasting: Duration) -
                     }
                     Ok((due(number).elapsed(), due(number)))
                 };
-                (0..count).map(latency).collect::<io::Result<Vec<_>>>()
+                let expected = (0..count).take_while(|number| *number < ends.load(Ordering::Acquire));
+                expected.map(latency).collect::<io::Result<Vec<_>>>()
             });
             connections.push((sending, receiving));
         }

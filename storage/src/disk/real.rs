@@ -67,6 +67,12 @@ pub(super) fn write_all_vectored_at(
     Ok(())
 }
 
+pub(super) fn forget_cached(file: &fs::File) {
+    if let Err(error) = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed) {
+        tracing::debug!(%error, "the page cache takes no advice");
+    }
+}
+
 pub(super) fn read_dir(path: &Path) -> io::Result<Vec<DirEntry>> {
     let mut entries = Vec::new();
     for entry in fs::read_dir(path)? {

@@ -38,7 +38,7 @@ fn copied_directory(codec: &str, to: &Path) -> PathBuf {
 fn open(codec: &str, dir: &Path, crash: Option<Crash>) -> PartitionLog {
     PartitionLog::open(OpenParams {
         files: FileCache::new(Disk::real(), 8),
-        dir: dir.to_owned(),
+        dir: dir.into(),
         topic_partition: TopicPartition::new(format!("made-by-kafka-{codec}"), 0),
         topic_id: None,
         config: Arc::new(LogConfig {

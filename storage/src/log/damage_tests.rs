@@ -1,6 +1,6 @@
 //! Bits that flip in files of a log: what is damaged is never served, and what can be known otherwise is written anew.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -30,7 +30,7 @@ fn open_after(
 ) -> Result<PartitionLog, LogError> {
     PartitionLog::open(OpenParams {
         files: FileCache::new(Disk::simulated(sim), 8),
-        dir: PathBuf::from(DIR),
+        dir: Path::new(DIR).into(),
         topic_partition: TopicPartition::new("orders", 0),
         topic_id: Some(topic_id),
         config: Arc::new(config),

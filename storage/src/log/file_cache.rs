@@ -26,10 +26,29 @@ pub struct FileCache {
 /// A file that is open only while it is used.
 #[derive(Debug)]
 pub struct CachedFile {
-    path: Mutex<PathBuf>,
+    place: Mutex<Place>,
     handle: ArcSwapOption<File>,
     used: AtomicBool,
     is_deleted: AtomicBool,
+}
+
+/// Where a file is. The files of a log share the path of their directory, which is most of it.
+#[derive(Debug)]
+struct Place {
+    dir: Arc<Path>,
+    name: Box<str>,
+}
+
+impl Place {
+    fn path(&self) -> PathBuf {
+        self.dir.join(&*self.name)
+    }
+
+    fn rename(&mut self, disk: &Disk, name: String) -> io::Result<()> {
+        disk.rename(&self.path(), &self.dir.join(&name))?;
+        self.name = name.into();
+        Ok(())
+    }
 }
 
 impl FileCache {
@@ -73,10 +92,14 @@ impl FileCache {
 }
 
 impl CachedFile {
-    /// A file at `path`, not opened yet.
-    pub fn new(path: PathBuf) -> Arc<CachedFile> {
+    /// A file of this name in `dir`, not opened yet.
+    pub fn new(dir: &Arc<Path>, name: String) -> Arc<CachedFile> {
+        let place = Place {
+            dir: dir.clone(),
+            name: name.into(),
+        };
         Arc::new(CachedFile {
-            path: Mutex::new(path),
+            place: Mutex::new(place),
             handle: ArcSwapOption::empty(),
             used: AtomicBool::new(false),
             is_deleted: AtomicBool::new(false),
@@ -106,52 +129,65 @@ impl CachedFile {
         if let Some(file) = self.handle.load_full() {
             return Ok(file);
         }
-        let path = self.path.lock();
+        let place = self.place.lock();
         if let Some(file) = self.handle.load_full() {
             return Ok(file);
         }
         if self.is_deleted.load(Ordering::Relaxed) {
             return Err(io::Error::new(
                 io::ErrorKind::NotFound,
-                format!("{} is deleted", path.display()),
+                format!("{} is deleted", place.path().display()),
             ));
         }
-        let file = Arc::new(cache.disk.open(&path, mode)?);
+        let file = Arc::new(cache.disk.open(&place.path(), mode)?);
         self.handle.store(Some(file.clone()));
-        drop(path);
+        drop(place);
         cache.admit(self);
         Ok(file)
     }
 
     /// Where the file is.
     pub fn path(&self) -> PathBuf {
-        self.path.lock().clone()
+        self.place.lock().path()
     }
 
-    /// Follows a rename of the file or of its directory; an open handle stays valid.
-    pub fn moved_to(&self, path: PathBuf) {
-        *self.path.lock() = path;
+    /// The directory that the file is in.
+    pub fn dir(&self) -> Arc<Path> {
+        self.place.lock().dir.clone()
     }
 
-    /// Renames the file.
+    /// Follows a rename of the directory; an open handle stays valid.
+    pub fn moved_to(&self, dir: &Arc<Path>) {
+        self.place.lock().dir = dir.clone();
+    }
+
+    /// Puts `to` in the place of `from` at the end of the file's name, if that is how it ends and if the file exists.
     ///
     /// # Errors
     /// The file system's.
-    pub fn rename(&self, disk: &Disk, to: &Path) -> io::Result<()> {
-        rename_to(&mut self.path.lock(), disk, to)
-    }
-
-    /// Renames the file to the name that it has until it leaves the disk. Who has it open reads on; it is not opened again,
-    /// because a later file of the same place may have got that name by then.
-    ///
-    /// # Errors
-    /// The file system's.
-    pub fn mark_deleted(&self, disk: &Disk, to: &Path) -> io::Result<()> {
-        // Nobody opens it under the new name between the two.
-        let mut path = self.path.lock();
-        rename_to(&mut path, disk, to)?;
-        self.is_deleted.store(true, Ordering::Relaxed);
+    pub fn change_suffix(&self, disk: &Disk, from: &str, to: &str) -> io::Result<()> {
+        let mut place = self.place.lock();
+        if let Some(stem) = place.name.strip_suffix(from)
+            && disk.exists(&place.path())?
+        {
+            let name = format!("{stem}{to}");
+            place.rename(disk, name)?;
+        }
         Ok(())
+    }
+
+    /// Puts `suffix` behind the name, which the file has until it leaves the disk, and answers its path then. Who has it open
+    /// reads on; it is not opened again, because a later file of the same place may have got that name by then.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn mark_deleted(&self, disk: &Disk, suffix: &str) -> io::Result<PathBuf> {
+        // Nobody opens it under the new name between the two.
+        let mut place = self.place.lock();
+        let name = format!("{}{suffix}", place.name);
+        place.rename(disk, name)?;
+        self.is_deleted.store(true, Ordering::Relaxed);
+        Ok(place.path())
     }
 
     /// Closes the file unless somebody holds it.
@@ -160,33 +196,31 @@ impl CachedFile {
     }
 }
 
-fn rename_to(path: &mut PathBuf, disk: &Disk, to: &Path) -> io::Result<()> {
-    disk.rename(path, to)?;
-    to.clone_into(path);
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::disk::SimDisk;
+
+    fn root() -> Arc<Path> {
+        Path::new("/").into()
+    }
 
     #[test]
     fn a_deleted_file_is_read_by_who_has_it_open_and_never_opened_again() {
         let disk = Disk::simulated(&SimDisk::new(1, 1 << 20));
         let cache = FileCache::new(disk.clone(), 3);
         let file_with = |byte| {
-            let file = CachedFile::new(PathBuf::from("/segment"));
+            let file = CachedFile::new(&root(), "segment".to_owned());
             file.create(&cache).unwrap().write_all_at(&[byte], 0).unwrap();
             file
         };
         let first = file_with(1);
-        first.mark_deleted(&disk, Path::new("/segment.deleted")).unwrap();
+        first.mark_deleted(&disk, ".deleted").unwrap();
         let mut byte = [0];
         first.get(&cache).unwrap().read_exact_at(&mut byte, 0).unwrap();
         assert_eq!(byte, [1]);
         let second = file_with(2);
-        second.mark_deleted(&disk, Path::new("/segment.deleted")).unwrap();
+        second.mark_deleted(&disk, ".deleted").unwrap();
         first.close();
         let opened = first.get(&cache);
         assert!(opened.is_err_and(|error| error.kind() == io::ErrorKind::NotFound));
@@ -196,9 +230,7 @@ mod tests {
     fn no_more_files_are_open_than_the_bound_and_each_opens_again() {
         let disk = Disk::simulated(&SimDisk::new(1, 1 << 20));
         let cache = FileCache::new(disk, 3);
-        let files: Vec<_> = (0..10)
-            .map(|n| CachedFile::new(PathBuf::from(format!("/{n}"))))
-            .collect();
+        let files: Vec<_> = (0..10).map(|n| CachedFile::new(&root(), n.to_string())).collect();
         for (n, file) in files.iter().enumerate() {
             file.create(&cache).unwrap().write_all_at(&[n as u8], 0).unwrap();
             assert!(cache.open_files() <= 3);

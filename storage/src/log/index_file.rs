@@ -5,7 +5,7 @@
 //! mappings caps the number of partitions. An index is derived: it is rebuilt from its segment where it is missing or wrong.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -42,14 +42,14 @@ enum State<const N: usize> {
 
 impl<const N: usize> IndexFile<N> {
     /// The empty index of a new segment. The file comes into being with its first entries.
-    pub fn new(path: PathBuf) -> IndexFile<N> {
+    pub fn new(dir: &Arc<Path>, name: String) -> IndexFile<N> {
         let state = State::Active {
             entries: Vec::new(),
             written: 0,
             read: 0,
         };
         IndexFile {
-            file: CachedFile::new(path),
+            file: CachedFile::new(dir, name),
             state: RwLock::new(state),
             is_damage_told: AtomicBool::new(false),
         }
@@ -59,8 +59,8 @@ impl<const N: usize> IndexFile<N> {
     ///
     /// # Errors
     /// The file system's.
-    pub fn open_sealed(path: PathBuf, cache: &FileCache) -> io::Result<Option<IndexFile<N>>> {
-        let length = match cache.disk().open(&path, OpenMode::Read) {
+    pub fn open_sealed(dir: &Arc<Path>, name: String, cache: &FileCache) -> io::Result<Option<IndexFile<N>>> {
+        let length = match cache.disk().open(&dir.join(&name), OpenMode::Read) {
             Ok(file) => file.len()?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
@@ -71,7 +71,7 @@ impl<const N: usize> IndexFile<N> {
         }
         let state = State::Sealed { count: length / N };
         Ok(Some(IndexFile {
-            file: CachedFile::new(path),
+            file: CachedFile::new(dir, name),
             state: RwLock::new(state),
             is_damage_told: AtomicBool::new(false),
         }))
@@ -311,7 +311,8 @@ mod tests {
     #[test]
     fn the_floor_is_the_same_active_and_sealed() {
         let cache = FileCache::new(Disk::simulated(&SimDisk::new(1, 1 << 20)), 8);
-        let index = IndexFile::<8>::new(PathBuf::from("/a.index"));
+        let root = Path::new("/").into();
+        let index = IndexFile::<8>::new(&root, "a.index".to_owned());
         for n in 1..200u32 {
             index.append(&cache, offset_entry(n * 10, n * 100)).unwrap();
         }
@@ -326,7 +327,7 @@ mod tests {
         assert_eq!(active[..4], [None, None, Some((10, 100)), Some((10, 100))]);
         index.seal(&cache).unwrap();
         assert_eq!(floors(&index), active);
-        let opened = IndexFile::<8>::open_sealed(PathBuf::from("/a.index"), &cache)
+        let opened = IndexFile::<8>::open_sealed(&root, "a.index".to_owned(), &cache)
             .unwrap()
             .unwrap();
         assert_eq!(floors(&opened), active);

@@ -37,7 +37,7 @@ pub(super) struct Segments {
 /// # Errors
 /// The file system's; damaged bytes in a segment that is about to replace others.
 pub(super) fn clean_directory(params: &OpenParams) -> Result<Segments, LogError> {
-    let (disk, dir) = (params.files.disk(), params.dir.as_path());
+    let (disk, dir) = (params.files.disk(), &*params.dir);
     let found = names(disk, dir)?;
     let cleaned = found.iter().filter(|name| name.ends_with(CLEANED_SUFFIX));
     let first_cleaned = cleaned.filter_map(|name| offset_of(name)).min();

@@ -20,7 +20,7 @@ const DIR: &str = "/data/orders-0";
 fn try_open(sim: &SimDisk, crash: Option<Crash>) -> Result<PartitionLog, LogError> {
     PartitionLog::open(OpenParams {
         files: FileCache::new(Disk::simulated(sim), 8),
-        dir: PathBuf::from(DIR),
+        dir: Path::new(DIR).into(),
         topic_partition: TopicPartition::new("orders", 0),
         topic_id: Some(TopicId::CLUSTER_METADATA),
         config: Arc::new(LogConfig {

@@ -46,7 +46,7 @@ mod truncate;
 mod writer;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
@@ -91,7 +91,7 @@ pub struct OpenParams {
     /// Open files of all logs, and the disk.
     pub files: Arc<FileCache>,
     /// The partition's directory. Created with the first append.
-    pub dir: PathBuf,
+    pub dir: Arc<Path>,
     /// Whose log it is.
     pub topic_partition: TopicPartition,
     /// Its topic's id, written to `partition.metadata` and compared with it.
@@ -114,7 +114,7 @@ pub struct OpenParams {
 pub struct PartitionLog {
     topic_partition: TopicPartition,
     files: Arc<FileCache>,
-    dir: RwLock<PathBuf>,
+    dir: RwLock<Arc<Path>>,
     topic_id: Option<TopicId>,
     config: ArcSwap<LogConfig>,
     flush_age: Mutex<FlushAge>,
@@ -163,7 +163,7 @@ impl PartitionLog {
 
     /// The directory. It changes once, when the partition is deleted.
     pub fn dir(&self) -> PathBuf {
-        self.dir.read().clone()
+        self.dir.read().to_path_buf()
     }
 
     /// First offset that can be read.

@@ -455,9 +455,9 @@ fn open_indexes(
     base: i64,
     size: u64,
 ) -> Result<Option<(IndexFile<8>, IndexFile<12>)>, LogError> {
-    let path = |extension| params.dir.join(file_name(base, extension));
-    let offset_index = IndexFile::<8>::open_sealed(path("index"), &params.files)?;
-    let time_index = IndexFile::<12>::open_sealed(path("timeindex"), &params.files)?;
+    let (dir, files) = (&params.dir, &params.files);
+    let offset_index = IndexFile::<8>::open_sealed(dir, file_name(base, "index"), files)?;
+    let time_index = IndexFile::<12>::open_sealed(dir, file_name(base, "timeindex"), files)?;
     let (Some(offset_index), Some(time_index)) = (offset_index, time_index) else {
         return Ok(None);
     };

@@ -137,7 +137,7 @@ impl PartitionLog {
     /// Whether every old segment is still the log's, side by side, and the directory is still where it was.
     fn has_all(&self, cleaned: &Segment, old: &[Arc<Segment>]) -> bool {
         let segments = self.segments.load();
-        let is_here = cleaned.log.path().parent() == Some(self.dir.read().as_path());
+        let is_here = cleaned.log.dir() == *self.dir.read();
         let start = segments
             .iter()
             .position(|segment| old.first().is_some_and(|first| Arc::ptr_eq(first, segment)));
@@ -157,11 +157,8 @@ impl PartitionLog {
 
     /// Syncs the directory; `false` if it was renamed meanwhile, because the topic was deleted.
     fn sync_dir_of(&self, cleaned: &Segment) -> Result<bool, LogError> {
-        let path = cleaned.log.path();
-        let Some(dir) = path.parent() else {
-            return Ok(false);
-        };
-        match self.files.disk().sync_dir(dir) {
+        let dir = cleaned.log.dir();
+        match self.files.disk().sync_dir(&dir) {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::NotFound && *self.dir.read() != dir => Ok(false),
             Err(error) => Err(error.into()),

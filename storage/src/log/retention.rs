@@ -131,10 +131,10 @@ impl PartitionLog {
                 self.files.disk().sync_dir(parent)?;
             }
         }
+        *dir = to.into();
         for segment in self.segments.load().iter() {
-            segment.moved_to(to);
+            segment.moved_to(&dir);
         }
-        to.clone_into(&mut dir);
         Ok(())
     }
 }

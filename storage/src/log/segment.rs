@@ -58,31 +58,31 @@ pub fn base_offset_of(name: &str, extension: &str) -> Option<i64> {
 
 impl Segment {
     /// A new, empty segment; no file is created yet.
-    pub fn new(dir: &Path, base_offset: i64, created_ms: i64) -> Segment {
-        let offset_index = IndexFile::new(dir.join(file_name(base_offset, "index")));
-        let time_index = IndexFile::new(dir.join(file_name(base_offset, "timeindex")));
+    pub fn new(dir: &Arc<Path>, base_offset: i64, created_ms: i64) -> Segment {
+        let offset_index = IndexFile::new(dir, file_name(base_offset, "index"));
+        let time_index = IndexFile::new(dir, file_name(base_offset, "timeindex"));
         Segment::with_indexes(dir, base_offset, created_ms, offset_index, time_index)
     }
 
     /// A new, empty segment whose files get `suffix` behind their names, so that no start takes them for a segment's.
-    pub fn with_suffix(dir: &Path, base_offset: i64, created_ms: i64, suffix: &str) -> Segment {
-        let path = |extension| dir.join(file_name(base_offset, extension) + suffix);
+    pub fn with_suffix(dir: &Arc<Path>, base_offset: i64, created_ms: i64, suffix: &str) -> Segment {
+        let name = |extension| file_name(base_offset, extension) + suffix;
         Segment {
-            log: CachedFile::new(path("log")),
-            transaction_index: TransactionIndex::new(path("txnindex")),
+            log: CachedFile::new(dir, name("log")),
+            transaction_index: TransactionIndex::new(dir, name("txnindex")),
             ..Segment::with_indexes(
                 dir,
                 base_offset,
                 created_ms,
-                IndexFile::new(path("index")),
-                IndexFile::new(path("timeindex")),
+                IndexFile::new(dir, name("index")),
+                IndexFile::new(dir, name("timeindex")),
             )
         }
     }
 
     /// A segment with indexes that exist.
     pub fn with_indexes(
-        dir: &Path,
+        dir: &Arc<Path>,
         base_offset: i64,
         created_ms: i64,
         offset_index: IndexFile<8>,
@@ -90,10 +90,10 @@ impl Segment {
     ) -> Segment {
         Segment {
             base_offset,
-            log: CachedFile::new(dir.join(file_name(base_offset, "log"))),
+            log: CachedFile::new(dir, file_name(base_offset, "log")),
             offset_index,
             time_index,
-            transaction_index: TransactionIndex::new(dir.join(file_name(base_offset, "txnindex"))),
+            transaction_index: TransactionIndex::new(dir, file_name(base_offset, "txnindex")),
             created_ms,
             size: AtomicU64::new(0),
             max_timestamp_ms: AtomicI64::new(NO_TIMESTAMP),
@@ -332,11 +332,9 @@ impl Segment {
     }
 
     /// Follows a rename of the partition's directory.
-    pub fn moved_to(&self, dir: &Path) {
+    pub fn moved_to(&self, dir: &Arc<Path>) {
         for file in self.files() {
-            if let Some(name) = file.path().file_name() {
-                file.moved_to(dir.join(name));
-            }
+            file.moved_to(dir);
         }
     }
 
@@ -346,13 +344,7 @@ impl Segment {
     /// The file system's.
     pub fn change_suffix(&self, cache: &FileCache, from: &str, to: &str) -> io::Result<()> {
         for file in self.files().into_iter().rev() {
-            let path = file.path();
-            let name = path.to_string_lossy();
-            if let Some(stem) = name.strip_suffix(from)
-                && cache.disk().exists(&path)?
-            {
-                file.rename(cache.disk(), Path::new(&format!("{stem}{to}")))?;
-            }
+            file.change_suffix(cache.disk(), from, to)?;
         }
         Ok(())
     }
@@ -365,14 +357,11 @@ impl Segment {
     pub fn mark_deleted(&self, cache: &FileCache) -> io::Result<Vec<PathBuf>> {
         let mut marked = Vec::new();
         for file in self.files() {
-            let mut name = file.path().into_os_string();
-            if !cache.disk().exists(Path::new(&name))? {
+            if !cache.disk().exists(&file.path())? {
                 continue;
             }
-            name.push(DELETED_SUFFIX);
-            let to = PathBuf::from(name);
-            match file.mark_deleted(cache.disk(), &to) {
-                Ok(()) => marked.push(to),
+            match file.mark_deleted(cache.disk(), DELETED_SUFFIX) {
+                Ok(to) => marked.push(to),
                 Err(error) if error.kind() == io::ErrorKind::StorageFull => {
                     cache.disk().remove_file(&file.path())?;
                 }

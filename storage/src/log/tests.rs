@@ -1,6 +1,6 @@
 //! A log as its owner sees it, and the log under power cuts and errors at every call.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -25,8 +25,8 @@ struct Fixture {
 fn fixture() -> Fixture {
     let sim = SimDisk::new(7, 64 << 20);
     let disk = Disk::simulated(&sim);
-    disk.create_dir_all(&PathBuf::from("/data")).unwrap();
-    disk.sync_dir(&PathBuf::from("/")).unwrap();
+    disk.create_dir_all(Path::new("/data")).unwrap();
+    disk.sync_dir(Path::new("/")).unwrap();
     let config = LogConfig {
         segment_bytes: 700,
         index_interval_bytes: 100,
@@ -45,7 +45,7 @@ impl Fixture {
     fn try_open(&self) -> Result<PartitionLog, LogError> {
         PartitionLog::open(OpenParams {
             files: FileCache::new(Disk::simulated(&self.sim), 4),
-            dir: PathBuf::from("/data/orders-0"),
+            dir: Path::new("/data/orders-0").into(),
             topic_partition: TopicPartition::new("orders", 0),
             topic_id: Some(TopicId::CLUSTER_METADATA),
             config: Arc::new(self.config.clone()),
@@ -158,7 +158,7 @@ fn nothing_is_on_disk_before_the_first_append() {
     log.close().unwrap();
     assert!(
         !Disk::simulated(&fixture.sim)
-            .exists(&PathBuf::from("/data/orders-0"))
+            .exists(Path::new("/data/orders-0"))
             .unwrap()
     );
 }
@@ -469,7 +469,7 @@ fn a_damaged_batch_below_valid_ones_is_refused_by_file_and_offset() {
     assert!(
         fixture
             .sim
-            .flip_bit(&PathBuf::from("/data/orders-0/00000000000000000000.log"), 300, 2)
+            .flip_bit(Path::new("/data/orders-0/00000000000000000000.log"), 300, 2)
     );
     fixture.crash = Some(Crash::Process);
     let refused = fixture.try_open().unwrap_err().to_string();
@@ -673,8 +673,8 @@ fn script_fixture(seed: u64, preallocate: bool) -> Fixture {
     fixture.config.preallocate = preallocate;
     fixture.sim = SimDisk::new(seed, 64 << 20);
     let disk = Disk::simulated(&fixture.sim);
-    disk.create_dir_all(&PathBuf::from("/data")).unwrap();
-    disk.sync_dir(&PathBuf::from("/")).unwrap();
+    disk.create_dir_all(Path::new("/data")).unwrap();
+    disk.sync_dir(Path::new("/")).unwrap();
     fixture
 }
 

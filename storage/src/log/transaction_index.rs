@@ -5,7 +5,7 @@
 //! the segment. An entry is 34 bytes: version, producer id, first offset, offset of the marker, last stable offset.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
@@ -66,9 +66,9 @@ pub(super) struct TransactionIndex {
 }
 
 impl TransactionIndex {
-    pub fn new(path: PathBuf) -> TransactionIndex {
+    pub fn new(dir: &Arc<Path>, name: String) -> TransactionIndex {
         TransactionIndex {
-            file: CachedFile::new(path),
+            file: CachedFile::new(dir, name),
             entries: RwLock::default(),
         }
     }

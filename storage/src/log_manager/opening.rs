@@ -213,7 +213,7 @@ impl Slot {
         let claim = |kind| self.directory.claim(kind, partition).unwrap_or(0);
         let opened = PartitionLog::open(OpenParams {
             files: manager.files.clone(),
-            dir: self.directory.path().join(partition.to_string()),
+            dir: self.directory.path().join(partition.to_string()).into(),
             topic_partition: partition.clone(),
             topic_id: opening.topic_id,
             config: opening.config,

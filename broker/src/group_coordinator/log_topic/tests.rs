@@ -53,7 +53,7 @@ fn led(name: &str, topic_id: u128) -> Arc<dyn LedPartition> {
     let topic_id = TopicId(Uuid::from_u128(topic_id));
     let log = PartitionLog::open(OpenParams {
         files: FileCache::new(disk, 8),
-        dir: format!("/data/{name}").into(),
+        dir: std::path::PathBuf::from(format!("/data/{name}")).into(),
         topic_partition: TopicPartition::new(OFFSETS_TOPIC, 3),
         topic_id: Some(topic_id),
         config: Arc::new(LogConfig::default()),

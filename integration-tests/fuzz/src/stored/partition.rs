@@ -85,7 +85,7 @@ fn config(is_compacted: bool) -> LogConfig {
 fn params(disk: &Disk, crash: Option<Crash>, recovery_point: i64, is_compacted: bool) -> OpenParams {
     OpenParams {
         files: FileCache::new(disk.clone(), 64),
-        dir: DIR.into(),
+        dir: std::path::Path::new(DIR).into(),
         topic_partition: TopicPartition::new("orders", 0),
         topic_id: Some(TopicId(Uuid::from_u128(7))),
         config: Arc::new(config(is_compacted)),
