@@ -6,6 +6,7 @@
 
 mod real;
 mod simulated;
+mod volume;
 
 use std::fmt;
 use std::io::{self, IoSlice};
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 pub use simulated::{SimDisk, SimFault};
+pub use volume::Volume;
 
 /// How a file is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -15,6 +15,8 @@ mod deletion;
 mod directory;
 mod flusher;
 #[cfg(test)]
+mod flusher_tests;
+#[cfg(test)]
 mod full_disk_tests;
 mod opening;
 mod passes;
@@ -256,9 +258,10 @@ impl LogManager {
     }
 
     /// Syncs the log by one of the flush threads, which tells the log's events; for acknowledgements that wait for it
-    /// (`flush.messages`). Requests that come while one waits are one.
+    /// (`flush.messages`). Requests that come while one waits are one, and many logs that wait are synced together.
     pub fn request_flush(&self, log: &Arc<PartitionLog>) {
-        self.flusher.request(log);
+        let directory = self.dirs.iter().find(|dir| log.is_in(dir.path()));
+        self.flusher.request(log, directory);
     }
 
     /// The room for appends of the directory that a partition has its place in; `None` without a place.

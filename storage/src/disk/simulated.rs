@@ -250,6 +250,16 @@ impl SimDisk {
         Ok(())
     }
 
+    /// The content of every file becomes durable, and no name.
+    pub(super) fn sync_contents(&self) -> io::Result<()> {
+        let mut state = self.call()?;
+        for inode in state.inodes.values_mut() {
+            inode.pending.clear();
+            inode.durable.clone_from(&inode.content);
+        }
+        Ok(())
+    }
+
     pub(super) fn read_dir(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
         let state = self.call()?;
         if state.names.get(path) != Some(&Node::Dir) {

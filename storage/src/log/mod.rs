@@ -20,6 +20,7 @@ pub mod error;
 mod extent;
 pub mod file_cache;
 mod flush;
+mod flush_together;
 mod index_file;
 pub mod leader_epoch_cache;
 mod leftovers;
@@ -61,6 +62,7 @@ pub use config::LogConfig;
 pub use error::{AppendError, LogError, ReadError, RecordProblem};
 pub use extent::{Extent, RetentionDue};
 pub use file_cache::FileCache;
+pub(crate) use flush_together::BegunFlush;
 pub(crate) use partition_metadata::{FILE_NAME as OWNER_FILE, read as read_topic_id};
 pub use producer_state::ProducerEntry;
 pub use read::ReadInfo;
@@ -164,6 +166,11 @@ impl PartitionLog {
     /// The directory. It changes once, when the partition is deleted.
     pub fn dir(&self) -> PathBuf {
         self.dir.read().to_path_buf()
+    }
+
+    /// Whether the log's directory stands in `dir`.
+    pub(crate) fn is_in(&self, dir: &Path) -> bool {
+        self.dir.read().parent() == Some(dir)
     }
 
     /// First offset that can be read.

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::claims::{Claims, KINDS};
 use super::room::Room;
 use crate::checkpoints::{self, OffsetCheckpoint, Offsets};
-use crate::disk::{Disk, Space};
+use crate::disk::{Disk, Space, Volume};
 use crate::log::{Crash, LogError, PartitionLog};
 use crate::log_dirs::{CleanShutdown, LogDir};
 
@@ -38,6 +38,10 @@ pub(super) struct Directory {
     crash: Option<Crash>,
     /// The boot to note once every log was recovered.
     unnoted_boot: Mutex<Option<String>>,
+    /// The file system, if it can be synced as a whole.
+    volume: Option<Volume>,
+    /// What others left in its page cache was written back since it was last synced as a whole.
+    is_written_back: AtomicBool,
     room: Arc<Room>,
     /// Whether the room was found to be over.
     is_full: AtomicBool,
@@ -68,6 +72,8 @@ impl Directory {
         };
         let directory = Directory {
             disk: disk.clone(),
+            volume: disk.volume(dir.path()),
+            is_written_back: AtomicBool::new(false),
             dir,
             was_read,
             crash,
@@ -110,6 +116,19 @@ impl Directory {
 
     pub fn space(&self) -> Option<Space> {
         self.dir.space()
+    }
+
+    pub fn volume(&self) -> Option<&Volume> {
+        self.volume.as_ref()
+    }
+
+    /// Whether the page cache is to be written back now: once between two syncs of the file system.
+    pub fn begins_write_back(&self) -> bool {
+        !self.is_written_back.swap(true, Ordering::Relaxed)
+    }
+
+    pub fn ends_write_back(&self) {
+        self.is_written_back.store(false, Ordering::Relaxed);
     }
 
     pub fn room(&self) -> &Arc<Room> {

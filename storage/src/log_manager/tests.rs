@@ -468,7 +468,7 @@ impl LogEvents for Told {
     }
 }
 
-fn told(manager: &LogManager, topic: &str) -> (Arc<PartitionLog>, mpsc::Receiver<i64>) {
+pub(super) fn told(manager: &LogManager, topic: &str) -> (Arc<PartitionLog>, mpsc::Receiver<i64>) {
     let (sender, receiver) = mpsc::channel();
     let events: Arc<dyn LogEvents> = Arc::new(Told(sender));
     let log = manager
