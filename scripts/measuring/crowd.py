@@ -3,7 +3,7 @@
   slow PORT TOPIC COUNT BYTES_PER_S       consumers that ask for 1 MiB and read so little of it a second
   idle PORT TOPIC COUNT                   consumers at the end of an idle topic, each waiting 500 ms at a time, as clients do
   cold PORT TOPIC PARTITIONS COUNT        consumers that read from the start as fast as they can, again and again
-  sessions PORT TOPIC PARTITIONS COUNT    consumers with a fetch session over all partitions of an idle topic, waiting 500 ms
+  sessions PORT TOPIC PARTITIONS COUNT    consumers with a fetch session over all partitions of TOPIC-0, TOPIC-1000, ..., waiting
   groups PORT COUNT SPEED                 classic groups of one member: a heartbeat every 3 s and a commit every 5 s, SPEED times
 
 Prints `ready` once all are connected, and on SIGTERM one line of JSON: answers, errors by code, latencies where they are told.
@@ -139,14 +139,15 @@ def cold(crowd, port, topic, partitions, count):
 
 
 def sessions(crowd, port, topic, partitions, count):
-    ends = wire.Connection(port).offsets(topic, partitions, -1)
+    probe = wire.Connection(port)
+    ends = {name: probe.offsets(name, of_it, -1) for name, of_it in wire.topics_of(topic, partitions).items()}
     epochs = [0] * count
 
     def again(probe, number, session, _):
         epochs[number] += 1
-        return probe.fetch(topic, {}, session=(session, epochs[number]), max_wait_ms=WAIT_MS)
+        return probe.fetch_all({}, session=(session, epochs[number]), max_wait_ms=WAIT_MS)
 
-    waiting(crowd, port, count, lambda probe, _: probe.fetch(topic, ends, session=(0, 0), max_wait_ms=WAIT_MS), again)
+    waiting(crowd, port, count, lambda probe, _: probe.fetch_all(ends, session=(0, 0), max_wait_ms=WAIT_MS), again)
 
 
 def groups(crowd, port, count, speed):

@@ -10,6 +10,14 @@ VERSIONS = {PRODUCE: 3, FETCH: 7, LIST_OFFSETS: 1, METADATA: 4, OFFSET_COMMIT: 2
 NOT_YET = {3, 5, 6, 14, 15, 16, 27}
 PATIENCE = 120
 BATCH_COUNT_AT = 57
+# Kafka refuses ten thousand partitions in one request.
+PARTITIONS_OF_A_TOPIC = 1000
+
+
+def topics_of(prefix, partitions):
+    """Names of topics that have so many partitions between them, and how many each has."""
+    each = PARTITIONS_OF_A_TOPIC
+    return {f"{prefix}-{low}": min(each, partitions - low) for low in range(0, partitions, each)}
 
 
 class Refused(Exception):
@@ -181,11 +189,15 @@ class Connection:
             time.sleep(pause if left else 0)
         return known
 
-    def fetch(self, name, offsets, session=(0, -1), max_wait_ms=500, max_bytes=1 << 20, forget=()):
-        """Asks from these offsets (partition: offset); a session is its id and its epoch (0, -1: none)."""
-        asked = [struct.pack(">iqqi", partition, offset, -1, max_bytes) for partition, offset in offsets.items()]
-        topics = array([string(name) + array(asked)]) if asked else array([])
-        return struct.pack(">iiiibii", -1, max_wait_ms, 1, max_bytes, 0, *session) + topics + array(list(forget))
+    def fetch(self, name, offsets, **bounds):
+        """Asks one topic from these offsets (partition: offset)."""
+        return self.fetch_all({name: offsets}, **bounds)
+
+    def fetch_all(self, topics, session=(0, -1), max_wait_ms=500, max_bytes=1 << 20):
+        """Of each topic, offsets by partition; a session is its id and its epoch (0, -1: none)."""
+        asked = [string(name) + array([struct.pack(">iqqi", partition, offset, -1, max_bytes)
+                                       for partition, offset in offsets.items()]) for name, offsets in topics.items()]
+        return struct.pack(">iiiibii", -1, max_wait_ms, 1, max_bytes, 0, *session) + array(asked) + array([])
 
     def fetched(self, answer):
         """Error, session and (partition, error, records) of what a fetch brought."""
