@@ -1,5 +1,5 @@
 """One broker of one node, Cauce or Apache Kafka 4.3.1, in a directory of its own: started, looked at, ended by its pid."""
-import os, shutil, signal, socket, subprocess, sys, time
+import json, os, shutil, signal, socket, subprocess, sys, time
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -149,7 +149,6 @@ class Broker:
 
     def report(self, process, may_fail=False):
         """The report of a load. What is not clean ends the script, unless it may fail: then none."""
-        import json
         text, _ = process.communicate()
         if process.returncode != 0 and not may_fail:
             sys.exit(f"error: a load on {self.name}: {' '.join(process.args)}\n{text[-3000:]}")

@@ -28,7 +28,9 @@ class Others:
 
     def foreign(self):
         with open("/proc/stat") as file:
-            user, nice, system = (int(word) for word in file.readline().split()[1:4])
+            words = [int(word) for word in file.readline().split()[1:]]
+        # User, nice, system, and interrupts, which a process is charged with as well.
+        busy = sum(words[:3]) + sum(words[5:7])
         parents, used, kernel = {}, {}, 0
         for name in filter(str.isdigit, os.listdir("/proc")):
             try:
@@ -42,7 +44,7 @@ class Others:
                 kernel += int(fields[11]) + int(fields[12])
             parents[int(name)], used[int(name)] = int(fields[1]), ticks
         own = sum(ticks for pid, ticks in used.items() if self.is_ours(pid, parents))
-        return (user + nice + system - own - kernel) / broker.TICKS
+        return (busy - own - kernel) / broker.TICKS
 
     @staticmethod
     def is_ours(pid, parents):
