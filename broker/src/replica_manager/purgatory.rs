@@ -50,7 +50,39 @@ struct Waiter {
 #[derive(Default)]
 struct Waiters {
     next_id: u64,
-    by_id: BTreeMap<u64, Waiter>,
+    /// Most partitions have one at most, which takes no memory of its own.
+    first: Option<(u64, Waiter)>,
+    others: BTreeMap<u64, Waiter>,
+}
+
+impl Waiters {
+    fn add(&mut self, waiter: Waiter) -> u64 {
+        let id = self.next_id;
+        self.next_id = id.wrapping_add(1);
+        if self.first.is_none() {
+            self.first = Some((id, waiter));
+        } else {
+            self.others.insert(id, waiter);
+        }
+        id
+    }
+
+    fn remove(&mut self, id: u64) {
+        if self.first.as_ref().is_some_and(|(first, _)| *first == id) {
+            self.first = None;
+        } else {
+            self.others.remove(&id);
+        }
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Waiter> {
+        let first = self.first.iter().map(|(_, waiter)| waiter);
+        first.chain(self.others.values())
+    }
+
+    fn len(&self) -> usize {
+        usize::from(self.first.is_some()) + self.others.len()
+    }
 }
 
 /// The waiters of one partition: beside `L` a lock and a pointer while nobody waits.
@@ -79,10 +111,7 @@ impl<L> Purgatory<L> {
         let mut state = self.state.lock();
         let progress = advance(&mut state.decides);
         if let Some(waiters) = state.waiters.as_deref() {
-            let reached = waiters
-                .by_id
-                .values()
-                .filter(|waiter| waiter.until.is_reached(progress));
+            let reached = waiters.all().filter(|waiter| waiter.until.is_reached(progress));
             reached.for_each(|waiter| waiter.wake.notify_one());
         }
     }
@@ -90,7 +119,7 @@ impl<L> Purgatory<L> {
     /// Wakes everybody: the partition failed, was deleted, or has another leader.
     pub(super) fn wake_all(&self) {
         if let Some(waiters) = self.state.lock().waiters.as_deref() {
-            waiters.by_id.values().for_each(|waiter| waiter.wake.notify_one());
+            waiters.all().for_each(|waiter| waiter.wake.notify_one());
         }
     }
 
@@ -98,18 +127,15 @@ impl<L> Purgatory<L> {
     pub(super) fn add(&self, until: Until, wake: Arc<Notify>) -> u64 {
         let mut state = self.state.lock();
         let waiters = state.waiters.get_or_insert_default();
-        let id = waiters.next_id;
-        waiters.next_id = id.wrapping_add(1);
-        waiters.by_id.insert(id, Waiter { until, wake });
-        id
+        waiters.add(Waiter { until, wake })
     }
 
     /// Takes a waiter off the list.
     pub(super) fn remove(&self, id: u64) {
         let mut state = self.state.lock();
         if let Some(list) = state.waiters.as_deref_mut() {
-            list.by_id.remove(&id);
-            if list.by_id.is_empty() {
+            list.remove(id);
+            if list.len() == 0 {
                 state.waiters = None;
             }
         }
@@ -121,7 +147,7 @@ impl<L> Purgatory<L> {
             .lock()
             .waiters
             .as_deref()
-            .map_or(0, |waiters| waiters.by_id.len())
+            .map_or(0, |waiters| waiters.len())
     }
 }
 

@@ -106,6 +106,7 @@ pub fn read_or_wait(
     partitions: Vec<PartitionFetch>,
     limits: FetchLimits,
 ) -> Result<Vec<PartitionRead>, FetchWait> {
+    let appended_bytes = appended_bytes(&partitions);
     let round = read_all(&partitions, limits);
     if is_done(&round, limits) {
         Ok(round.reads)
@@ -114,6 +115,7 @@ pub fn read_or_wait(
             partitions,
             limits,
             round,
+            appended_bytes,
         })
     }
 }
@@ -127,39 +129,64 @@ pub struct FetchWait {
     partitions: Vec<PartitionFetch>,
     limits: FetchLimits,
     round: Round,
+    /// Of all partitions, before the round.
+    appended_bytes: u64,
 }
 
 impl FetchWait {
-    /// Resolves when enough bytes are there, when a partition has an error, or when `deadline` is over.
+    /// Resolves when enough bytes are there, when a partition has an error, or when `deadline` is over. Most fetches of many
+    /// partitions meet their deadline, and nothing has happened: they are answered with what was read at first.
     pub async fn finish(mut self, deadline: impl Future<Output = ()> + Send) -> Vec<PartitionRead> {
         tokio::pin!(deadline);
         let wake = Arc::new(Notify::new());
         loop {
             let listed = self.enter(&wake);
-            let before = self.appended_bytes();
-            // What was appended before the lists were entered woke nobody.
-            self.round = read_all(&self.partitions, self.limits);
+            // What happened before the lists were entered woke nobody.
+            let appended = appended_bytes(&self.partitions);
+            if appended != self.appended_bytes || self.has_news() {
+                self.appended_bytes = appended;
+                self.round = read_all(&self.partitions, self.limits);
+            }
             if is_done(&self.round, self.limits) {
                 return self.round.reads;
             }
             let missing = (self.limits.min_bytes - self.round.bytes) as u64;
+            let mut is_woken = false;
             loop {
                 let is_over = tokio::select! {
                     biased;
                     () = wake.notified() => false,
                     () = &mut deadline => true,
                 };
-                if is_over {
+                if is_over && is_woken {
                     return read_all(&self.partitions, self.limits).reads;
                 }
-                if self.appended_bytes().wrapping_sub(before) >= missing
-                    || self.partitions.iter().any(PartitionFetch::is_unreadable)
-                {
+                if is_over {
+                    return self.round.reads;
+                }
+                is_woken = true;
+                let appended = appended_bytes(&self.partitions).wrapping_sub(self.appended_bytes);
+                if appended >= missing || self.partitions.iter().any(PartitionFetch::is_unreadable) {
                     break;
                 }
             }
             drop(listed);
         }
+    }
+
+    /// Whether the round would be another one now, though nothing was appended.
+    fn has_news(&self) -> bool {
+        self.partitions
+            .iter()
+            .zip(&self.round.reads)
+            .any(|(fetch, read)| {
+                let Ok(partition) = &fetch.partition else {
+                    return false;
+                };
+                fetch.is_unreadable()
+                    || partition.log().high_watermark() > read.high_watermark
+                    || partition.check_leader_epoch(fetch.current_leader_epoch).is_err()
+            })
     }
 
     fn enter(&self, wake: &Arc<Notify>) -> Vec<Waiting> {
@@ -175,14 +202,13 @@ impl FetchWait {
             })
             .collect()
     }
+}
 
-    fn appended_bytes(&self) -> u64 {
-        let open = self
-            .partitions
-            .iter()
-            .filter_map(|fetch| fetch.partition.as_ref().ok());
-        open.fold(0, |sum, partition| sum.wrapping_add(partition.appended_bytes()))
-    }
+fn appended_bytes(partitions: &[PartitionFetch]) -> u64 {
+    let open = partitions
+        .iter()
+        .filter_map(|fetch| fetch.partition.as_ref().ok());
+    open.fold(0, |sum, partition| sum.wrapping_add(partition.appended_bytes()))
 }
 
 fn read_all(partitions: &[PartitionFetch], limits: FetchLimits) -> Round {
