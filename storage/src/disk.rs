@@ -15,6 +15,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::stages::{self, Stage};
+
 pub use simulated::{SimDisk, SimFault};
 pub use volume::Volume;
 
@@ -312,6 +314,7 @@ impl File {
     /// # Errors
     /// The file system's; `UnexpectedEof` if the file ends before.
     pub fn read_to_bytes(&self, length: usize, at: u64) -> io::Result<Bytes> {
+        let _file = stages::enter(Stage::File);
         let mut content = Vec::with_capacity(length);
         while content.len() < length {
             let from = at.saturating_add(content.len() as u64);
@@ -333,6 +336,7 @@ impl File {
     /// # Errors
     /// The file system's.
     pub fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<usize> {
+        let _file = stages::enter(Stage::File);
         match &self.kind {
             FileKind::Real(file) => real::read_at(file, buffer, at),
             FileKind::Simulated(file) => file.read_at(buffer, at),
@@ -354,6 +358,7 @@ impl File {
     /// # Errors
     /// The file system's; a part may have been written.
     pub fn write_all_vectored_at(&self, slices: &mut [IoSlice<'_>], at: u64) -> io::Result<()> {
+        let _file = stages::enter(Stage::File);
         match &self.kind {
             FileKind::Real(file) => real::write_all_vectored_at(file, slices, at),
             FileKind::Simulated(file) => file.write_all_vectored_at(slices, at),
@@ -366,6 +371,7 @@ impl File {
     /// # Errors
     /// The file system's; final for the file (rule S1).
     pub fn sync_data(&self) -> io::Result<()> {
+        let _file = stages::enter(Stage::File);
         match &self.kind {
             FileKind::Real(file) => file.sync_data(),
             FileKind::Simulated(file) => file.sync(),
@@ -378,6 +384,7 @@ impl File {
     /// # Errors
     /// The file system's; final for the file (rule S1).
     pub fn sync_all(&self) -> io::Result<()> {
+        let _file = stages::enter(Stage::File);
         match &self.kind {
             FileKind::Real(file) => file.sync_all(),
             FileKind::Simulated(file) => file.sync(),

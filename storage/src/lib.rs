@@ -10,3 +10,4 @@ pub mod log_dirs;
 pub mod log_manager;
 pub mod meta_properties;
 pub mod offset_store;
+pub mod stages;

@@ -41,7 +41,7 @@ use protocol_compat::{TopicId, TopicPartition};
 use uuid::Uuid;
 
 use crate::disk::Disk;
-use crate::log::{Crash, FileCache, LogConfig, LogError, LogEvents, PartitionLog};
+use crate::log::{AppendWatch, Crash, FileCache, LogConfig, LogError, LogEvents, PartitionLog};
 use crate::log_dirs::{NodeIdentity, OpenError};
 
 pub use cleaning::{CleanerStatus, UncleanablePartition};
@@ -70,6 +70,8 @@ pub struct LogManagerConfig {
     pub flush_threads: usize,
     /// Free bytes below which a directory takes no more appends (rule S14).
     pub reserve_bytes: u64,
+    /// Who is told of appends that take long.
+    pub append_watch: Option<Arc<dyn AppendWatch>>,
 }
 
 /// Gives new ids; the caller's source of randomness.
@@ -139,7 +141,7 @@ impl LogManager {
             disk: disk.clone(),
             cluster_id: taken.cluster_id,
             dirs: opened,
-            files: FileCache::new(disk.clone(), config.max_open_files),
+            files: FileCache::watched(disk.clone(), config.max_open_files, config.append_watch.clone()),
             slots: RwLock::new(slots),
             twins,
             unrecovered: Mutex::new(unrecovered),

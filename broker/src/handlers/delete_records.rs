@@ -134,6 +134,7 @@ mod tests {
             max_open_files: 8,
             flush_threads: 1,
             reserve_bytes: 0,
+            append_watch: None,
         };
         let disk = Disk::simulated(&SimDisk::new(7, 1 << 20));
         let logs = LogManager::open(

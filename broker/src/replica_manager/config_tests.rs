@@ -48,6 +48,7 @@ impl Node {
             max_open_files: 8,
             flush_threads: 1,
             reserve_bytes: 0,
+            append_watch: None,
         };
         let mut next_id = 500;
         let ids = Box::new(move || {

@@ -26,6 +26,7 @@ fn partition(flush_messages: i64) -> Arc<Partition> {
         max_open_files: 8,
         flush_threads: 1,
         reserve_bytes: 0,
+        append_watch: None,
     };
     let disk = Disk::simulated(&SimDisk::new(7, 64 << 20));
     let ids = Box::new(|| Uuid::from_u128(500));

@@ -284,6 +284,7 @@ fn open_logs(surroundings: &Surroundings, config: &NodeConfig) -> Result<LogMana
         max_open_files: MAX_OPEN_LOG_FILES,
         flush_threads: surroundings.flush_threads,
         reserve_bytes: RESERVE_BYTES,
+        append_watch: None,
     };
     Ok(LogManager::open(
         &surroundings.disk,

@@ -89,6 +89,7 @@ pub(super) fn manager(sim: &SimDisk, boot: u64) -> LogManager {
         max_open_files: 6,
         flush_threads: 1,
         reserve_bytes: 0,
+        append_watch: None,
     };
     let mut next = 0;
     let new_id = Box::new(move || {

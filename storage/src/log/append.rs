@@ -10,6 +10,7 @@ use protocol_compat::record_batch::batch::{
     BATCH_HEADER_BYTES, RecordBatch, TimestampType, header_with_log_append_time, header_with_offset_and_epoch,
 };
 
+use super::append_watch::Course;
 use super::batch_validator::{self, AppendOrigin, Validated};
 use super::config::LogConfig;
 use super::error::AppendError;
@@ -127,14 +128,11 @@ impl PartitionLog {
         now_ms: i64,
     ) -> Result<AppendInfo, AppendError> {
         let config = self.config.load_full();
-        let validated = batch_validator::validate(batches, &config, origin, now_ms)?;
-        self.append_validated(
-            &validated,
-            &config,
-            Offsets::Assigned { leader_epoch },
-            origin,
-            now_ms,
-        )
+        self.watched(batches.len(), |course| {
+            let validated = batch_validator::validate(batches, &config, origin, now_ms)?;
+            let offsets = Offsets::Assigned { leader_epoch };
+            self.append_validated(&validated, &config, offsets, origin, now_ms, course)
+        })
     }
 
     /// Appends batches that carry their offsets and epochs already: a leader's, or Raft entries.
@@ -143,14 +141,11 @@ impl PartitionLog {
     /// [`AppendError`]; [`AppendError::UnexpectedOffset`] if they do not continue the log.
     pub fn append_as_follower(&self, batches: Bytes, now_ms: i64) -> Result<AppendInfo, AppendError> {
         let config = self.config.load_full();
-        let validated = batch_validator::validate(batches, &config, AppendOrigin::Replication, now_ms)?;
-        self.append_validated(
-            &validated,
-            &config,
-            Offsets::Given,
-            AppendOrigin::Replication,
-            now_ms,
-        )
+        self.watched(batches.len(), |course| {
+            let origin = AppendOrigin::Replication;
+            let validated = batch_validator::validate(batches, &config, origin, now_ms)?;
+            self.append_validated(&validated, &config, Offsets::Given, origin, now_ms, course)
+        })
     }
 
     fn append_validated(
@@ -160,6 +155,7 @@ impl PartitionLog {
         offsets: Offsets,
         origin: AppendOrigin,
         now_ms: i64,
+        course: &mut Course<'_>,
     ) -> Result<AppendInfo, AppendError> {
         if self.is_failed() {
             return Err(AppendError::Offline(self.topic_partition.to_string()));
@@ -167,14 +163,14 @@ impl PartitionLog {
         if validated.batches().is_empty() {
             return Ok(self.empty_append());
         }
-        let decision = self.reserve(validated, config, offsets, origin, now_ms)?;
+        let decision = self.reserve(validated, config, offsets, origin, now_ms, course)?;
         match decision {
             Decision::Duplicate(info) => {
-                self.write_queue_past(info.last_offset)?;
+                self.write_queue_past(info.last_offset, course)?;
                 Ok(info)
             }
             Decision::Queued(reserved) => {
-                self.write_queue_until(reserved.ticket)?;
+                self.write_queue_until(reserved.ticket, course)?;
                 Ok(reserved.info)
             }
         }
@@ -216,8 +212,9 @@ impl PartitionLog {
         offsets: Offsets,
         origin: AppendOrigin,
         now_ms: i64,
+        course: &mut Course<'_>,
     ) -> Result<Decision, AppendError> {
-        let mut state = self.reservations.lock();
+        let mut state = course.lock(&self.reservations);
         if origin == AppendOrigin::Client
             && let Some(duplicate) = check_producers(&state, validated)?
         {

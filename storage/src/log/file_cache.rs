@@ -1,7 +1,8 @@
 //! Lazily opened files with a bound on how many are open at once.
 //!
 //! Every file of a log is a [`CachedFile`]: opened when first used, closed when more than the bound are open and it was
-//! not used since the last round (second chance). A reader that holds the handle keeps it alive.
+//! not used since the last round (second chance). A reader that holds the handle keeps it alive. What else the logs of a
+//! broker share goes with it: the disk, and who watches their appends.
 
 use std::collections::VecDeque;
 use std::io;
@@ -12,6 +13,7 @@ use std::sync::{Arc, Weak};
 use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 
+use super::append_watch::AppendWatch;
 use crate::disk::{Disk, File, OpenMode};
 
 /// The bound on open files, shared by the logs of a broker. Named `max open log files`; see [`FileCache::open_files`].
@@ -21,6 +23,7 @@ pub struct FileCache {
     capacity: usize,
     open: Mutex<VecDeque<Weak<CachedFile>>>,
     count: AtomicUsize,
+    append_watch: Option<Arc<dyn AppendWatch>>,
 }
 
 /// A file that is open only while it is used.
@@ -52,19 +55,34 @@ impl Place {
 }
 
 impl FileCache {
-    /// A cache that keeps at most `capacity` files open.
+    /// A cache that keeps at most `capacity` files open, of logs whose appends nobody watches.
     pub fn new(disk: Disk, capacity: usize) -> Arc<FileCache> {
+        FileCache::watched(disk, capacity, None)
+    }
+
+    /// The same for logs whose appends are watched.
+    pub fn watched(
+        disk: Disk,
+        capacity: usize,
+        append_watch: Option<Arc<dyn AppendWatch>>,
+    ) -> Arc<FileCache> {
         Arc::new(FileCache {
             disk,
             capacity: capacity.max(1),
             open: Mutex::default(),
             count: AtomicUsize::new(0),
+            append_watch,
         })
     }
 
     /// The file system behind it.
     pub fn disk(&self) -> &Disk {
         &self.disk
+    }
+
+    /// Who watches appends.
+    pub(super) fn append_watch(&self) -> Option<&dyn AppendWatch> {
+        self.append_watch.as_deref()
     }
 
     /// How many files are open.

@@ -12,6 +12,9 @@ mod aborted_finder;
 #[cfg(test)]
 mod adoption_tests;
 mod append;
+mod append_watch;
+#[cfg(test)]
+mod append_watch_tests;
 mod batch_validator;
 pub mod config;
 #[cfg(test)]
@@ -57,6 +60,7 @@ use protocol_compat::{TopicId, TopicPartition};
 
 pub(crate) use aborted_finder::{AbortedFinder, TransactionPart};
 pub use append::AppendInfo;
+pub use append_watch::{AppendStall, AppendWatch, STALL};
 pub use batch_validator::AppendOrigin;
 pub use config::LogConfig;
 pub use error::{AppendError, LogError, ReadError, RecordProblem};

@@ -8,8 +8,10 @@ use std::io::IoSlice;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::append::{Queued, QueuedBatch, Reservations, ReservedSegment};
+use super::append_watch::Course;
 use super::error::{AppendError, LogError};
 use super::segment::Segment;
 use super::{PartitionLog, leader_epoch_cache, partition_metadata, producer_snapshot};
@@ -30,6 +32,8 @@ pub(super) struct Writer {
     pub unsynced_names: bool,
     /// Bytes of the active segment since its last index entry.
     pub bytes_since_index: u64,
+    /// Time that making directory and segment files has taken so far, where appends are watched.
+    pub made_files: Duration,
 }
 
 impl Writer {
@@ -49,10 +53,12 @@ impl Writer {
 
 impl PartitionLog {
     /// Returns when the append with this ticket can be read.
-    pub(super) fn write_queue_until(&self, ticket: u64) -> Result<(), AppendError> {
-        let mut writer = self.writer.lock();
+    pub(super) fn write_queue_until(&self, ticket: u64, course: &mut Course<'_>) -> Result<(), AppendError> {
+        let mut writer = course.lock(&self.writer);
         if writer.done_ticket < ticket && !self.is_failed() {
+            let made_files = writer.made_files;
             self.write_queue(&mut writer);
+            course.made_files = writer.made_files.saturating_sub(made_files);
         }
         if writer
             .no_space
@@ -69,11 +75,15 @@ impl PartitionLog {
 
     /// Returns when the batch that ends at `last_offset`, which another thread may just be writing, can be read: its copy
     /// must not be acknowledged before it, nor if there was no room for it.
-    pub(super) fn write_queue_past(&self, last_offset: i64) -> Result<(), AppendError> {
+    pub(super) fn write_queue_past(
+        &self,
+        last_offset: i64,
+        course: &mut Course<'_>,
+    ) -> Result<(), AppendError> {
         if self.log_end_offset() > last_offset {
             return Ok(());
         }
-        let mut writer = self.writer.lock();
+        let mut writer = course.lock(&self.writer);
         self.write_queue(&mut writer);
         if self.log_end_offset() > last_offset {
             Ok(())
@@ -207,6 +217,7 @@ impl PartitionLog {
         if writer.is_created {
             return Ok(());
         }
+        let began = self.watch_now();
         let (disk, dir) = (self.files.disk(), self.dir.read().clone());
         disk.create_dir_all(&dir)?;
         if let Some(topic_id) = self.topic_id {
@@ -217,6 +228,7 @@ impl PartitionLog {
         }
         writer.is_created = true;
         writer.unsynced_names = true;
+        writer.made_files += self.watch_now().saturating_sub(began);
         Ok(())
     }
 
@@ -228,6 +240,7 @@ impl PartitionLog {
         now_ms: i64,
     ) -> Result<(), LogError> {
         self.create_files(writer)?;
+        let began = self.watch_now();
         let dir = self.dir.read().clone();
         if let Some(segment) = self.active_segment() {
             segment.seal(&self.files)?;
@@ -245,6 +258,7 @@ impl PartitionLog {
         let mut segments = self.segments.load().as_ref().clone();
         segments.push(segment);
         self.segments.store(Arc::new(segments));
+        writer.made_files += self.watch_now().saturating_sub(began);
         Ok(())
     }
 

@@ -26,6 +26,7 @@ pub(super) fn config() -> LogManagerConfig {
         max_open_files: 100,
         flush_threads: 2,
         reserve_bytes: 1000,
+        append_watch: None,
     }
 }
 

@@ -54,6 +54,7 @@ fn open(disk: &Disk, boot_id: &str) -> Result<LogManager, storage::log_dirs::Ope
         max_open_files: 64,
         flush_threads: 1,
         reserve_bytes: 0,
+        append_watch: None,
     };
     let mut next = 100;
     let new_id = move || {

@@ -1,0 +1,274 @@
+//! Where the time of a request goes: a record that the thread which works on the request carries along.
+//!
+//! Few requests have one; without a record everything here is one branch. A record is in one stage at a time, and the clock
+//! is read only when that changes, so that its stages add up to its time. What waits is off the thread meanwhile: each
+//! piece of work carries its record by itself ([`carry`]), and a request that is given up takes its record with it.
+//!
+//! One record passes through the whole node, which is why the stages of all crates stand here. This crate enters
+//! [`Stage::Append`] and [`Stage::File`]; which requests are sampled, and what becomes of their records, is for whoever
+//! serves them.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What a request is in the midst of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// It was read completely, and others go first.
+    Queue,
+    /// Its bytes become a message.
+    Decode,
+    /// Handling that is none of the other stages.
+    Local,
+    /// The log takes its records, but for the file.
+    Append,
+    /// Files are read, written or synced.
+    File,
+    /// It waits for a high watermark, a flush, more data, a group.
+    Wait,
+    /// Its answer becomes bytes.
+    Encode,
+    /// The answers of earlier requests leave first.
+    Order,
+    /// Its answer is on its way into the socket.
+    Send,
+}
+
+const STAGES: usize = Stage::Send as usize + 1;
+
+/// A clock: time since any moment, which never goes back.
+pub type Now = Arc<dyn Fn() -> Duration + Send + Sync>;
+
+/// How long a request was in each stage.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spent([Option<Duration>; STAGES]);
+
+impl Spent {
+    /// The time in one stage; `None` if it was never entered.
+    pub fn of(&self, stage: Stage) -> Option<Duration> {
+        self.0[stage as usize]
+    }
+
+    /// The time in all stages.
+    pub fn total(&self) -> Duration {
+        self.0.iter().flatten().sum()
+    }
+
+    fn add(&mut self, stage: Stage, time: Duration) {
+        *self.0[stage as usize].get_or_insert_default() += time;
+    }
+}
+
+/// The stages of one request until now.
+pub struct Record {
+    now: Now,
+    stage: Stage,
+    since: Duration,
+    spent: Spent,
+}
+
+impl fmt::Debug for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Record({:?} after {:?})", self.stage, self.spent)
+    }
+}
+
+impl Record {
+    /// A record that begins in `stage`.
+    pub fn begin(now: Now, stage: Stage) -> Box<Record> {
+        Box::new(Record {
+            since: now(),
+            now,
+            stage,
+            spent: Spent::default(),
+        })
+    }
+
+    /// Adds time that passed before the record began.
+    pub fn add(&mut self, stage: Stage, time: Duration) {
+        self.spent.add(stage, time);
+    }
+
+    /// Goes over to `stage`; the stage before it.
+    pub fn enter(&mut self, stage: Stage) -> Stage {
+        let now = (self.now)();
+        self.spent.add(self.stage, now.saturating_sub(self.since));
+        self.since = now;
+        std::mem::replace(&mut self.stage, stage)
+    }
+
+    /// Ends the record.
+    pub fn end(mut self) -> Spent {
+        self.enter(Stage::Send);
+        self.spent
+    }
+}
+
+thread_local! {
+    static CARRIED: RefCell<Option<Box<Record>>> = const { RefCell::new(None) };
+}
+
+/// Puts what the thread carried before in its place again, also where the work panics.
+struct Before(Option<Box<Record>>);
+
+impl Drop for Before {
+    fn drop(&mut self) {
+        CARRIED.set(self.0.take());
+    }
+}
+
+/// Does `work` in `stage` of a record that this thread carries meanwhile. A record that it carried before waits.
+pub fn carry<T>(mut record: Box<Record>, stage: Stage, work: impl FnOnce() -> T) -> (T, Box<Record>) {
+    record.enter(stage);
+    let before = Before(CARRIED.replace(Some(record)));
+    let done = work();
+    let record = CARRIED.take();
+    drop(before);
+    (
+        done,
+        record.expect("because whoever carries a record puts back what was there"),
+    )
+}
+
+/// A stage of the record that this thread carries, if any. Ends when dropped: the stage before it goes on.
+#[must_use = "the stage ends at once"]
+pub struct Entered {
+    before: Option<Stage>,
+    /// Not `Send`: it must not outlive the piece of work.
+    _of_this_thread: PhantomData<*const ()>,
+}
+
+/// Enters a stage of the request whose record this thread carries; nothing where it carries none.
+#[inline]
+pub fn enter(stage: Stage) -> Entered {
+    let before = CARRIED.with_borrow_mut(|carried| carried.as_mut().map(|record| record.enter(stage)));
+    Entered {
+        before,
+        _of_this_thread: PhantomData,
+    }
+}
+
+impl Drop for Entered {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(before) = self.before {
+            CARRIED.with_borrow_mut(|carried| {
+                if let Some(record) = carried {
+                    record.enter(before);
+                }
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+
+    /// A clock that a test moves.
+    #[derive(Clone, Default)]
+    struct Hand(Arc<AtomicU64>);
+
+    impl Hand {
+        fn pass(&self, ms: u64) {
+            self.0.fetch_add(ms, Ordering::Relaxed);
+        }
+
+        fn record(&self, stage: Stage) -> Box<Record> {
+            let hand = self.clone();
+            Record::begin(
+                Arc::new(move || Duration::from_millis(hand.0.load(Ordering::Relaxed))),
+                stage,
+            )
+        }
+    }
+
+    const fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    fn is_carrying() -> bool {
+        CARRIED.with_borrow(Option::is_some)
+    }
+
+    #[test]
+    fn stages_add_up_and_an_inner_stage_is_not_counted_twice() {
+        let clock = Hand::default();
+        let mut record = clock.record(Stage::Decode);
+        record.add(Stage::Queue, ms(3));
+        clock.pass(1);
+        let ((), mut record) = carry(record, Stage::Local, || {
+            clock.pass(2);
+            for _ in 0..2 {
+                let _append = enter(Stage::Append);
+                clock.pass(10);
+                {
+                    let _file = enter(Stage::File);
+                    clock.pass(100);
+                }
+                clock.pass(20);
+            }
+            clock.pass(4);
+        });
+        record.enter(Stage::Send);
+        clock.pass(7);
+        let spent = record.end();
+        let of = |stage| spent.of(stage);
+        assert_eq!(of(Stage::Queue), Some(ms(3)));
+        assert_eq!(of(Stage::Decode), Some(ms(1)));
+        assert_eq!(of(Stage::Local), Some(ms(6)));
+        assert_eq!(of(Stage::Append), Some(ms(60)));
+        assert_eq!(of(Stage::File), Some(ms(200)));
+        assert_eq!(of(Stage::Send), Some(ms(7)));
+        assert_eq!(of(Stage::Wait), None);
+        assert_eq!(spent.total(), ms(277));
+    }
+
+    #[test]
+    fn a_thread_without_a_record_notes_nothing() {
+        drop(enter(Stage::File));
+        assert!(!is_carrying());
+    }
+
+    #[test]
+    fn the_outer_record_goes_on_where_the_inner_one_ends() {
+        let clock = Hand::default();
+        let (inner, outer) = carry(clock.record(Stage::Local), Stage::Local, || {
+            clock.pass(1);
+            let ((), inner) = carry(clock.record(Stage::Local), Stage::Encode, || {
+                let _file = enter(Stage::File);
+                clock.pass(2);
+            });
+            let _append = enter(Stage::Append);
+            clock.pass(4);
+            inner
+        });
+        assert!(!is_carrying());
+        let (inner, outer) = (inner.end(), outer.end());
+        assert_eq!(inner.of(Stage::File), Some(ms(2)));
+        assert_eq!(inner.of(Stage::Append), None);
+        // The inner work belongs to the outer one as well.
+        assert_eq!(outer.of(Stage::Local), Some(ms(3)));
+        assert_eq!(outer.of(Stage::Append), Some(ms(4)));
+        assert_eq!(outer.of(Stage::File), None);
+    }
+
+    #[test]
+    fn a_panic_leaves_no_record_on_the_thread() {
+        let clock = Hand::default();
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            carry(clock.record(Stage::Local), Stage::Local, || {
+                let _file = enter(Stage::File);
+                panic!("the work is given up");
+            })
+        }));
+        assert!(outcome.is_err());
+        assert!(!is_carrying());
+    }
+}
