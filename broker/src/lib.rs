@@ -24,4 +24,5 @@ pub mod raft_log;
 pub mod replica_manager;
 pub mod request;
 pub mod server;
+pub mod stalls;
 pub mod step_alarm;

@@ -56,6 +56,7 @@ use crate::network::{
 use crate::producer_id_manager::ProducerIdManager;
 use crate::raft_log::open_quorum_storage;
 use crate::replica_manager::ReplicaManager;
+use crate::stalls::Stalls;
 
 /// Entries of the metadata log that stay behind a snapshot, for people who look at it.
 const METADATA_ENTRIES_BEHIND_SNAPSHOT: u64 = 1_000;
@@ -122,7 +123,8 @@ impl Server {
         let clock = surroundings.clock;
         let config = Arc::new(config);
         let registry = Registry::new();
-        let logs = Arc::new(open_logs(&surroundings, &config)?);
+        let stalls = Stalls::new(&registry, clock)?;
+        let logs = Arc::new(open_logs(&surroundings, &config, stalls)?);
         let cluster_id: Arc<str> = logs.cluster_id().into();
         let (store, opening_store) = OpeningStore::begin(surroundings.offset_store_dir.clone(), OFFSET_STORE);
 
@@ -270,7 +272,11 @@ fn absolute(path: &std::path::Path) -> PathBuf {
 }
 
 /// The metadata log's directory comes first, whose id is the voter's.
-fn open_logs(surroundings: &Surroundings, config: &NodeConfig) -> Result<LogManager, StartError> {
+fn open_logs(
+    surroundings: &Surroundings,
+    config: &NodeConfig,
+    stalls: Arc<Stalls>,
+) -> Result<LogManager, StartError> {
     let mut paths = config.log_dirs.clone();
     if !paths.contains(&config.metadata_log_dir) {
         paths.push(config.metadata_log_dir.clone());
@@ -284,7 +290,7 @@ fn open_logs(surroundings: &Surroundings, config: &NodeConfig) -> Result<LogMana
         max_open_files: MAX_OPEN_LOG_FILES,
         flush_threads: surroundings.flush_threads,
         reserve_bytes: RESERVE_BYTES,
-        append_watch: None,
+        append_watch: Some(stalls),
     };
     Ok(LogManager::open(
         &surroundings.disk,
