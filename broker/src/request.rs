@@ -13,6 +13,7 @@ use protocol_compat::{
     ApiKey, DecodeError, EncodeError, ErrorCode, ErrorCodes, RequestMessage, ResponseMessage, decode_request,
     encode_again, encode_fetch_response, encode_response,
 };
+use storage::stages::{self, Stage};
 use thiserror::Error;
 
 /// Who asks, over which connection, and for which version of which API.
@@ -46,6 +47,7 @@ impl RequestContext {
     /// # Errors
     /// What the handler returns at once: Kafka closes the connection on a body that it cannot read.
     pub fn decode<R: RequestMessage>(&self, body: Bytes) -> Result<R, Handled> {
+        let _decode = stages::enter(Stage::Decode);
         decode_request(self.version, body).map_err(|error| {
             Handled::Close(CloseReason::Undecodable {
                 api_key: self.api_key,
@@ -61,6 +63,7 @@ impl RequestContext {
 
     /// The answer at another version than the request's: ApiVersions answers what it does not know at version 0.
     pub fn respond_at<M: ResponseMessage + ErrorCodes>(&self, version: i16, message: &M) -> ResponseFrame {
+        let _encode = stages::enter(Stage::Encode);
         ResponseFrame {
             pieces: encode_response(version, self.correlation_id, message).map(|frame| vec![frame]),
             api_key: self.api_key,
@@ -70,6 +73,7 @@ impl RequestContext {
 
     /// An answer that another request of the same version had: what stood behind its correlation id, not copied.
     pub fn respond_again(&self, rest: Bytes) -> ResponseFrame {
+        let _encode = stages::enter(Stage::Encode);
         ResponseFrame {
             pieces: encode_again(self.correlation_id, rest),
             api_key: self.api_key,
@@ -79,6 +83,7 @@ impl RequestContext {
 
     /// The answer to a fetch, its records not copied.
     pub fn respond_fetch(&self, response: &FetchResponse) -> ResponseFrame {
+        let _encode = stages::enter(Stage::Encode);
         ResponseFrame {
             pieces: encode_fetch_response(self.version, self.correlation_id, response),
             api_key: self.api_key,

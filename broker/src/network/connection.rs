@@ -23,6 +23,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesOrdered;
 use protocol_compat::frame::FrameError;
 use protocol_compat::{ApiKey, EncodeError, decode_request_header};
+use storage::stages::{Record, Stage};
 use thiserror::Error;
 use tokio::io::Interest;
 use tokio::sync::watch;
@@ -32,7 +33,9 @@ use super::environment::Network;
 use super::input::{FrameReader, Step};
 use super::limits::{BudgetShare, UntakenAnswers};
 use super::output::WriteQueue;
+use super::sends::{Sends, Write};
 use super::settings::{CONTENDED_FRAME_BYTES_PER_SECOND, MIN_FRAME_BYTES_PER_SECOND};
+use super::stages::{Recorded, Sampler, carry};
 use super::transport::ByteStream;
 use crate::request::{CloseReason, Handled, RequestContext, ResponseFrame};
 
@@ -91,6 +94,7 @@ impl End {
 /// An answer on its way, with what its request holds.
 struct Reply {
     frame: ResponseFrame,
+    record: Option<Box<Record>>,
     held_bytes: usize,
     exclusive: bool,
     is_fetch: bool,
@@ -114,6 +118,8 @@ pub(super) struct Connection<S> {
     context: RequestContext,
     input: FrameReader,
     output: WriteQueue,
+    sends: Sends,
+    sampler: Sampler,
     untaken: UntakenAnswers,
     replies: FuturesOrdered<BoxFuture<'static, Reply>>,
     in_flight_bytes: usize,
@@ -123,13 +129,15 @@ pub(super) struct Connection<S> {
     exclusive: bool,
     /// Whether a fetch waits for data. Its answer may be as large as `fetch.max.bytes`: another one begins after it.
     fetching: bool,
-    /// The fetch that waits for the one before it.
-    parked: Option<Bytes>,
+    /// The fetch that waits for the one before it, and when it was read.
+    parked: Option<(Bytes, Instant)>,
     held_back: bool,
     /// Bytes read since the others had their turn.
     read_in_turn: usize,
     closing: Option<End>,
     last_activity: Instant,
+    /// When bytes were last read. While a whole frame waits, nothing behind it is read.
+    last_read: Instant,
     /// Since when the frame that has begun could have been read.
     frame_since: Option<Instant>,
     drain_until: Option<Instant>,
@@ -163,6 +171,8 @@ impl<S: ByteStream> Connection<S> {
             context,
             input: FrameReader::new(network.settings.max_request_bytes),
             output: WriteQueue::default(),
+            sends: Sends::default(),
+            sampler: Sampler::new(connection_id),
             untaken: network.budget.untaken_answers(),
             replies: FuturesOrdered::new(),
             in_flight_bytes: 0,
@@ -175,6 +185,7 @@ impl<S: ByteStream> Connection<S> {
             read_in_turn: 0,
             closing: None,
             last_activity: Instant::now(),
+            last_read: Instant::now(),
             frame_since: None,
             drain_until: None,
             timer: Box::pin(tokio::time::sleep(network.settings.idle_timeout.unwrap_or(NEVER))),
@@ -289,7 +300,8 @@ impl<S: ByteStream> Connection<S> {
         match read {
             Ok(0) => Err(End::Peer),
             Ok(bytes) => {
-                self.last_activity = Instant::now();
+                self.last_read = Instant::now();
+                self.last_activity = self.last_read;
                 self.read_in_turn = self.read_in_turn.saturating_add(bytes);
                 self.network.metrics.received_bytes.inc_by(bytes as u64);
                 Ok(())
@@ -306,12 +318,25 @@ impl<S: ByteStream> Connection<S> {
         if self.output.is_empty() {
             return Ok(());
         }
+        self.network.stalls.expect();
+        let began = Instant::now();
         let written = self.output.write_to(&self.stream)?;
+        let mut write = Write {
+            began,
+            ended: began,
+            written,
+            left: self.output.bytes(),
+        };
         if written > 0 {
-            self.last_activity = Instant::now();
+            write.ended = Instant::now();
+            self.last_activity = write.ended;
             self.network.metrics.sent_bytes.inc_by(written as u64);
         }
-        self.untaken.set(self.output.bytes());
+        self.untaken.set(write.left);
+        let (network, peer) = (&self.network, self.context.peer);
+        self.sends.wrote(write, &network.metrics.stages, |stall| {
+            network.stalls.send_stalled(peer, stall);
+        });
         Ok(())
     }
 
@@ -320,9 +345,9 @@ impl<S: ByteStream> Connection<S> {
         if !self.fetching
             && self.closing.is_none()
             && self.drain_until.is_none()
-            && let Some(fetch) = self.parked.take()
+            && let Some((fetch, read)) = self.parked.take()
         {
-            self.begin(fetch)?;
+            self.begin(fetch, read)?;
         }
         while self.may_begin() {
             match self.input.step()? {
@@ -331,9 +356,9 @@ impl<S: ByteStream> Connection<S> {
                 Step::Frame(frame) => {
                     self.frame_since = None;
                     if self.fetching && is_fetch(&frame) {
-                        self.parked = Some(frame);
+                        self.parked = Some((frame, self.last_read));
                     } else {
-                        self.begin(frame)?;
+                        self.begin(frame, self.last_read)?;
                     }
                 }
             }
@@ -370,8 +395,9 @@ impl<S: ByteStream> Connection<S> {
         self.input.grant();
     }
 
-    /// Hands one request to its handler.
-    fn begin(&mut self, mut frame: Bytes) -> Result<(), End> {
+    /// Hands one request, which was read at this moment, to its handler.
+    fn begin(&mut self, mut frame: Bytes, read: Instant) -> Result<(), End> {
+        let record = (self.sampler.is_due()).then(|| self.network.record(read.elapsed()));
         let request_bytes = frame.len();
         let Some(share) = self.share.take() else {
             return Err(End::Shutdown);
@@ -388,15 +414,24 @@ impl<S: ByteStream> Connection<S> {
         self.check_served()?;
         self.network.metrics.request(self.context.api_key);
         let mut held_bytes = request_bytes;
-        let (frame, exclusive, waits) = match self.network.handler.handle(&self.context, frame) {
-            Handled::Now(frame) if self.replies.is_empty() => return self.answer(frame),
+        let (handled, mut record) = carry(record, || self.network.handler.handle(&self.context, frame));
+        let (frame, exclusive, waits) = match handled {
+            Handled::Now(frame) if self.replies.is_empty() => return self.answer(frame, record),
             Handled::Now(frame) => {
                 held_bytes = held_bytes.saturating_add(frame.bytes());
+                if let Some(record) = record.as_mut() {
+                    record.enter(Stage::Order);
+                }
                 (futures_util::future::ready(frame).boxed(), false, false)
             }
             Handled::Later(frame) => (frame, false, true),
             Handled::Exclusive(frame) => (frame, true, true),
-            Handled::NoReply => return Ok(()),
+            Handled::NoReply => {
+                if let Some(record) = record {
+                    self.network.metrics.stages.observe(header.api_key, &record.end());
+                }
+                return Ok(());
+            }
             Handled::Close(reason) => return Err(reason.into()),
         };
         let is_fetch = waits && self.context.api_key == ApiKey::Fetch;
@@ -406,8 +441,13 @@ impl<S: ByteStream> Connection<S> {
         self.network.metrics.requests_in_flight.inc();
         self.replies.push_back(
             async move {
+                let (frame, record) = match record {
+                    Some(record) if waits => Recorded::new(frame, record).await,
+                    record => (frame.await, record),
+                };
                 Reply {
-                    frame: frame.await,
+                    frame,
+                    record,
                     held_bytes,
                     exclusive,
                     is_fetch,
@@ -429,9 +469,12 @@ impl<S: ByteStream> Connection<S> {
         }
     }
 
-    fn answer(&mut self, frame: ResponseFrame) -> Result<(), End> {
+    fn answer(&mut self, frame: ResponseFrame, record: Option<Box<Record>>) -> Result<(), End> {
         self.network.metrics.errors(frame.api_key, &frame.errors);
         self.output.push(frame.pieces?);
+        if let Some(record) = record {
+            self.sends.sampled(self.output.bytes(), frame.api_key, record);
+        }
         Ok(())
     }
 
@@ -445,7 +488,7 @@ impl<S: ByteStream> Connection<S> {
         if reply.is_fetch {
             self.fetching = false;
         }
-        if let Err(end) = self.answer(reply.frame) {
+        if let Err(end) = self.answer(reply.frame, reply.record) {
             self.close(end);
         }
     }

@@ -14,6 +14,7 @@ use super::transport::{Acceptor, ByteStream};
 use super::*;
 use crate::clock::Clock;
 use crate::request::{Handled, RequestContext, RequestHandler};
+use crate::stalls::Stalls;
 
 const SENT_BYTES: usize = 64 << 20;
 const READ_BYTES: usize = 64 << 10;
@@ -95,6 +96,7 @@ async fn a_peer_that_never_pauses_lets_others_have_their_turn_after_a_mebibyte()
         ConnectionLimits::new(ConnectionLimitValues::new(100, 100)),
         RequestBudget::unbounded(),
         NetworkMetrics::new(&Registry::new()).unwrap(),
+        Stalls::new(&Registry::new(), Clock::real()).unwrap(),
         Clock::real(),
     );
     let settings = ListenerSettings {

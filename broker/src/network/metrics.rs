@@ -3,6 +3,8 @@
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 use protocol_compat::{ApiKey, ErrorCode};
 
+use super::stages::StageMetrics;
+
 /// Counters of connections and requests; clones share them.
 #[derive(Clone)]
 pub struct NetworkMetrics {
@@ -30,6 +32,8 @@ pub struct NetworkMetrics {
     pub back_pressure: IntCounter,
     /// Times that a request waited for `queued.max.request.bytes`.
     pub budget_waits: IntCounter,
+    /// How long requests take, stage by stage.
+    pub stages: StageMetrics,
     requests: Vec<(ApiKey, IntCounter)>,
     errors: IntCounterVec,
 }
@@ -105,6 +109,7 @@ impl NetworkMetrics {
                 "kafka_server_socket_server_memory_pool_waits_total",
                 "Times that a request waited for queued.max.request.bytes",
             )?,
+            stages: StageMetrics::new(registry)?,
             requests: ApiKey::ALL.iter().map(of_key).collect(),
             errors: family(
                 "kafka_network_requestmetrics_errors_total",

@@ -14,7 +14,9 @@ pub mod listener;
 pub mod metrics;
 mod output;
 mod peer_log;
+mod sends;
 pub mod settings;
+pub mod stages;
 pub mod transport;
 
 pub use environment::Network;
@@ -22,6 +24,7 @@ pub use limits::{BudgetStatus, ConnectionLimitValues, ConnectionLimits, RequestB
 pub use listener::BoundListener;
 pub use metrics::NetworkMetrics;
 pub use settings::{CongestionControl, ConnectionSettings, ListenerSettings, SocketSettings};
+pub use stages::StageMetrics;
 
 #[cfg(test)]
 mod tests;

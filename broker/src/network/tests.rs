@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::clock::Clock;
 use crate::request::{CloseReason, Handled, RequestContext, RequestHandler};
+use crate::stalls::Stalls;
 
 /// Answers by the first byte of the body: `n`ow, `l`ater or e`x`clusively once the gate of its correlation id is open,
 /// `q`uietly, `c`lose; the answer's error code is 9.
@@ -83,6 +84,7 @@ impl Node {
             limits,
             budget,
             metrics.clone(),
+            Stalls::new(&Registry::new(), Clock::real()).unwrap(),
             Clock::real(),
         );
         let listener = BoundListener::bind(ListenerSettings {
@@ -567,6 +569,31 @@ async fn a_stop_does_not_wait_for_answers_that_do_not_come() {
     node.stop.send_replace(true);
     node.served.await.unwrap();
     assert_eq!(node.metrics.requests_in_flight.get(), 0);
+}
+
+#[tokio::test]
+async fn a_sampled_request_is_counted_once_it_was_answered_and_never_if_it_is_given_up() {
+    let node = Node::start(|_| {});
+    let sampled = || node.metrics.stages.sampled(ApiKey::Heartbeat);
+    // The second request of the first connection is sampled, and the third one of the second.
+    let mut first = node.connect().await;
+    first
+        .write_all(&[request(1, b"n"), request(2, b"l")].concat())
+        .await
+        .unwrap();
+    assert_eq!(answer(&mut first).await, 1);
+    node.wait_until_begun(2).await;
+    drop(first);
+    while node.closed("peer") == 0 {
+        tokio::task::yield_now().await;
+    }
+    let mut second = node.connect().await;
+    for id in 3..=6 {
+        assert_eq!(sampled(), u64::from(id == 6));
+        second.write_all(&request(id, b"n")).await.unwrap();
+        assert_eq!(answer(&mut second).await, id);
+    }
+    assert_eq!(sampled(), 1);
 }
 
 #[tokio::test]

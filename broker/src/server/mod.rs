@@ -124,7 +124,7 @@ impl Server {
         let config = Arc::new(config);
         let registry = Registry::new();
         let stalls = Stalls::new(&registry, clock)?;
-        let logs = Arc::new(open_logs(&surroundings, &config, stalls)?);
+        let logs = Arc::new(open_logs(&surroundings, &config, stalls.clone())?);
         let cluster_id: Arc<str> = logs.cluster_id().into();
         let (store, opening_store) = OpeningStore::begin(surroundings.offset_store_dir.clone(), OFFSET_STORE);
 
@@ -167,7 +167,7 @@ impl Server {
         };
 
         let (shutdown, stopping) = watch::channel(false);
-        let network = network(&config, services, connections, &store, &registry, clock)?;
+        let network = network(&config, services, connections, &store, &registry, stalls, clock)?;
         registry.register(Box::new(ProcessCollector::new()?))?;
         registry.register(Box::new(CleanerCollector::new(logs.clone(), clock)?))?;
         let http = HttpState::new(registry)?;
@@ -439,6 +439,7 @@ fn network(
     connections: Arc<ConnectionLimits>,
     offset_store: &OpeningStore,
     registry: &Registry,
+    stalls: Arc<Stalls>,
     clock: Clock,
 ) -> Result<Arc<Network>, StartError> {
     let limits = &config.network;
@@ -466,6 +467,7 @@ fn network(
         connections,
         budget,
         NetworkMetrics::new(registry)?,
+        stalls,
         clock,
     ))
 }

@@ -47,7 +47,7 @@ fn pass_two_ms(time: &SlowDisk) {
 fn log(stalls: &Arc<Stalls>, disk: &SimDisk) -> PartitionLog {
     let opened = PartitionLog::open(OpenParams {
         files: FileCache::watched(Disk::simulated(disk), 4, Some(stalls.clone())),
-        dir: "/data/orders-0".into(),
+        dir: std::path::Path::new("/data/orders-0").into(),
         topic_partition: TopicPartition::new("orders", 0),
         topic_id: None,
         config: Arc::new(LogConfig::default()),

@@ -1,6 +1,6 @@
 //! Appends on a disk whose calls take their time on the watch's clock.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -68,7 +68,7 @@ fn slow_log() -> (Arc<PartitionLog>, Arc<Watch>, Receiver<()>) {
     };
     let opened = PartitionLog::open(OpenParams {
         files: FileCache::watched(Disk::simulated(&sim), 4, Some(watch.clone())),
-        dir: PathBuf::from("/data/orders-0"),
+        dir: Path::new("/data/orders-0").into(),
         topic_partition: TopicPartition::new("orders", 0),
         topic_id: None,
         config: Arc::new(config),
