@@ -35,7 +35,7 @@ pub struct RequestContext {
     pub listener: Arc<str>,
     /// Differs for every connection of the process.
     pub connection_id: u64,
-    /// When the request was complete, milliseconds since 1970.
+    /// When its handling began, milliseconds since 1970.
     pub received_ms: i64,
     /// Who the client is: `User:ANONYMOUS` without authentication.
     pub principal: Arc<str>,

@@ -201,7 +201,7 @@ fn append_one(
     if metadata::controller::is_internal_topic(name) && ctx.client_id.as_deref() != Some(ADMIN_CLIENT) {
         return Err(Refusal::of(ErrorCode::InvalidTopicException));
     }
-    let appended = partition.append(batch, AppendOrigin::Client, replicas.now_ms());
+    let appended = partition.append(batch, AppendOrigin::Client, ctx.received_ms);
     let info = appended.map_err(|error| refusal_of(&error, partition.log().log_start_offset()))?;
     let wait = required.and_then(|acks| partition.acknowledgement(&info, acks));
     Ok((info, wait))

@@ -269,11 +269,6 @@ impl ReplicaManager {
         Some((partition.leader, partition.leader_epoch))
     }
 
-    /// The wall clock, for appends.
-    pub fn now_ms(&self) -> i64 {
-        self.clock.wall_ms()
-    }
-
     /// The monotonic clock in milliseconds, for ages.
     pub fn monotonic_ms(&self) -> i64 {
         self.clock.monotonic_ms()
