@@ -33,7 +33,7 @@ const LOOK_AFTER: Duration = Duration::from_millis(5);
 /// requests are rare.
 const LOOK_ONE_IN: u32 = 16;
 /// Looks after stalls, of all threads together, in one second.
-const LOOKS_PER_SECOND: u32 = 100;
+const LOOKS_PER_SECOND: u32 = 500;
 
 /// What a thread was like when somebody last looked.
 #[derive(Clone, Copy)]

@@ -2,7 +2,7 @@
 //!
 //! Few requests have one; without a record everything here is one branch. A record is in one stage at a time, and the clock
 //! is read only when that changes, so that its stages add up to its time. What waits is off the thread meanwhile: each
-//! piece of work carries its record by itself ([`carry`]), and a request that is given up takes its record with it.
+//! piece of work carries its record by itself ([`Work`]), and a request that is given up takes its record with it.
 //!
 //! One record passes through the whole node, which is why the stages of all crates stand here. This crate enters
 //! [`Stage::Append`] and [`Stage::File`]; which requests are sampled, and what becomes of their records, is for whoever
@@ -111,26 +111,43 @@ thread_local! {
     static CARRIED: RefCell<Option<Box<Record>>> = const { RefCell::new(None) };
 }
 
-/// Puts what the thread carried before in its place again, also where the work panics.
-struct Before(Option<Box<Record>>);
+/// A piece of work for a request. While it lasts, the thread carries the request's record, if it has one; what the thread
+/// carried before waits, and is in its place again when this ends or is dropped.
+#[must_use = "the piece of work ends at once"]
+pub struct Work {
+    /// `None` where the request has no record.
+    before: Option<Option<Box<Record>>>,
+    /// Not `Send`: what it put on a thread is on that thread.
+    _of_this_thread: PhantomData<*const ()>,
+}
 
-impl Drop for Before {
-    fn drop(&mut self) {
-        CARRIED.set(self.0.take());
+impl Work {
+    /// Begins a piece of work in `stage`.
+    #[inline]
+    pub fn begin(record: Option<Box<Record>>, stage: Stage) -> Work {
+        Work {
+            before: record.map(|mut record| {
+                record.enter(stage);
+                CARRIED.replace(Some(record))
+            }),
+            _of_this_thread: PhantomData,
+        }
+    }
+
+    /// Ends it: the record that it began with.
+    #[inline]
+    pub fn end(mut self) -> Option<Box<Record>> {
+        self.before.take().and_then(|before| CARRIED.replace(before))
     }
 }
 
-/// Does `work` in `stage` of a record that this thread carries meanwhile. A record that it carried before waits.
-pub fn carry<T>(mut record: Box<Record>, stage: Stage, work: impl FnOnce() -> T) -> (T, Box<Record>) {
-    record.enter(stage);
-    let before = Before(CARRIED.replace(Some(record)));
-    let done = work();
-    let record = CARRIED.take();
-    drop(before);
-    (
-        done,
-        record.expect("because whoever carries a record puts back what was there"),
-    )
+impl Drop for Work {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(before) = self.before.take() {
+            CARRIED.set(before);
+        }
+    }
 }
 
 /// A stage of the record that this thread carries, if any. Ends when dropped: the stage before it goes on.
@@ -203,19 +220,19 @@ mod tests {
         let mut record = clock.record(Stage::Decode);
         record.add(Stage::Queue, ms(3));
         clock.pass(1);
-        let ((), mut record) = carry(record, Stage::Local, || {
-            clock.pass(2);
-            for _ in 0..2 {
-                let _append = enter(Stage::Append);
-                clock.pass(10);
-                {
-                    let _file = enter(Stage::File);
-                    clock.pass(100);
-                }
-                clock.pass(20);
+        let work = Work::begin(Some(record), Stage::Local);
+        clock.pass(2);
+        for _ in 0..2 {
+            let _append = enter(Stage::Append);
+            clock.pass(10);
+            {
+                let _file = enter(Stage::File);
+                clock.pass(100);
             }
-            clock.pass(4);
-        });
+            clock.pass(20);
+        }
+        clock.pass(4);
+        let mut record = work.end().unwrap();
         record.enter(Stage::Send);
         clock.pass(7);
         let spent = record.end();
@@ -232,23 +249,29 @@ mod tests {
 
     #[test]
     fn a_thread_without_a_record_notes_nothing() {
+        let work = Work::begin(None, Stage::Local);
         drop(enter(Stage::File));
-        assert!(!is_carrying());
+        assert!(!is_carrying() && work.end().is_none());
     }
 
     #[test]
     fn the_outer_record_goes_on_where_the_inner_one_ends() {
         let clock = Hand::default();
-        let (inner, outer) = carry(clock.record(Stage::Local), Stage::Local, || {
-            clock.pass(1);
-            let ((), inner) = carry(clock.record(Stage::Local), Stage::Encode, || {
-                let _file = enter(Stage::File);
-                clock.pass(2);
-            });
+        let outer = Work::begin(Some(clock.record(Stage::Local)), Stage::Local);
+        clock.pass(1);
+        let inner = Work::begin(Some(clock.record(Stage::Local)), Stage::Encode);
+        {
+            let _file = enter(Stage::File);
+            clock.pass(2);
+        }
+        // One without a record beside them changes nothing.
+        assert!(Work::begin(None, Stage::Decode).end().is_none());
+        let inner = inner.end().unwrap();
+        {
             let _append = enter(Stage::Append);
             clock.pass(4);
-            inner
-        });
+        }
+        let outer = outer.end().unwrap();
         assert!(!is_carrying());
         let (inner, outer) = (inner.end(), outer.end());
         assert_eq!(inner.of(Stage::File), Some(ms(2)));
@@ -263,10 +286,9 @@ mod tests {
     fn a_panic_leaves_no_record_on_the_thread() {
         let clock = Hand::default();
         let outcome = catch_unwind(AssertUnwindSafe(|| {
-            carry(clock.record(Stage::Local), Stage::Local, || {
-                let _file = enter(Stage::File);
-                panic!("the work is given up");
-            })
+            let _work = Work::begin(Some(clock.record(Stage::Local)), Stage::Local);
+            let _file = enter(Stage::File);
+            panic!("the work is given up");
         }));
         assert!(outcome.is_err());
         assert!(!is_carrying());

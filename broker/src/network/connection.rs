@@ -23,7 +23,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesOrdered;
 use protocol_compat::frame::FrameError;
 use protocol_compat::{ApiKey, EncodeError, decode_request_header};
-use storage::stages::{Record, Stage};
+use storage::stages::{Record, Stage, Work};
 use thiserror::Error;
 use tokio::io::Interest;
 use tokio::sync::watch;
@@ -35,7 +35,7 @@ use super::limits::{BudgetShare, UntakenAnswers};
 use super::output::WriteQueue;
 use super::sends::{Sends, Write};
 use super::settings::{CONTENDED_FRAME_BYTES_PER_SECOND, MIN_FRAME_BYTES_PER_SECOND};
-use super::stages::{Recorded, Sampler, carry};
+use super::stages::{Recorded, Sampler};
 use super::transport::ByteStream;
 use crate::request::{CloseReason, Handled, RequestContext, ResponseFrame};
 
@@ -414,7 +414,9 @@ impl<S: ByteStream> Connection<S> {
         self.check_served()?;
         self.network.metrics.request(self.context.api_key);
         let mut held_bytes = request_bytes;
-        let (handled, mut record) = carry(record, || self.network.handler.handle(&self.context, frame));
+        let work = Work::begin(record, Stage::Local);
+        let handled = self.network.handler.handle(&self.context, frame);
+        let mut record = work.end();
         let (frame, exclusive, waits) = match handled {
             Handled::Now(frame) if self.replies.is_empty() => return self.answer(frame, record),
             Handled::Now(frame) => {

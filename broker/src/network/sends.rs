@@ -60,7 +60,23 @@ impl Sends {
     }
 
     /// Notes a write: ends the records of what was taken, and tells of sends that took long.
-    pub(super) fn wrote(&mut self, write: Write, metrics: &StageMetrics, mut stalled: impl FnMut(SendStall)) {
+    #[inline]
+    pub(super) fn wrote(&mut self, write: Write, metrics: &StageMetrics, stalled: impl FnMut(SendStall)) {
+        let is_whole = write.left == 0 && self.late.is_empty() && self.sampled.is_empty();
+        if is_whole && write.ended - write.began < STALL {
+            self.taken = self.taken.saturating_add(write.written as u64);
+            self.given = self.taken;
+        } else {
+            self.wrote_late_or_sampled(write, metrics, stalled);
+        }
+    }
+
+    fn wrote_late_or_sampled(
+        &mut self,
+        write: Write,
+        metrics: &StageMetrics,
+        mut stalled: impl FnMut(SendStall),
+    ) {
         self.taken = self.taken.saturating_add(write.written as u64);
         while let Some(late) = self.late.pop_front_if(|late| late.end <= self.taken) {
             tell(&mut stalled, late.bytes, write.ended - late.since, true);

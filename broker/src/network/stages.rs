@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use prometheus::{Histogram, HistogramOpts, HistogramVec, Registry};
 use protocol_compat::ApiKey;
-use storage::stages::{self, Record, Spent, Stage};
+use storage::stages::{Record, Spent, Stage, Work};
 
 use crate::request::ResponseFrame;
 
@@ -176,17 +176,6 @@ impl Sampler {
     }
 }
 
-/// Does `work` with the record, if there is one.
-pub(super) fn carry<T>(record: Option<Box<Record>>, work: impl FnOnce() -> T) -> (T, Option<Box<Record>>) {
-    match record {
-        None => (work(), None),
-        Some(record) => {
-            let (done, record) = stages::carry(record, Stage::Local, work);
-            (done, Some(record))
-        }
-    }
-}
-
 /// The answer of a sampled request that waits: its record is on the thread while something is done for it, and waits with it
 /// in between.
 pub(super) struct Recorded {
@@ -209,7 +198,9 @@ impl Future for Recorded {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let (record, frame) = (self.record.take(), &mut self.frame);
-        let (polled, mut record) = carry(record, || frame.as_mut().poll(context));
+        let work = Work::begin(record, Stage::Local);
+        let polled = frame.as_mut().poll(context);
+        let mut record = work.end();
         let after = if polled.is_ready() {
             Stage::Order
         } else {
@@ -237,6 +228,7 @@ mod tests {
     use std::task::Waker;
 
     use protocol_compat::messages::HeartbeatResponse;
+    use storage::stages;
 
     use super::*;
     use crate::request::RequestContext;

@@ -45,9 +45,14 @@ fn parse_schedstat(text: &[u8]) -> Option<Duration> {
     Some(Duration::from_nanos(nanoseconds))
 }
 
+/// As much of `/proc/vmstat` as is read: both lines stand in the first half of it.
+const VMSTAT_BYTES: usize = 2048;
+
 /// Pages of all files that wait to be written to a disk, and those that are being written, in KiB.
 pub(super) fn unwritten_kib() -> Option<(u64, u64)> {
-    parse_vmstat(&std::fs::read_to_string("/proc/vmstat").ok()?)
+    let mut text = [0; VMSTAT_BYTES];
+    let length = File::open("/proc/vmstat").ok()?.read_at(&mut text, 0).ok()?;
+    parse_vmstat(&String::from_utf8_lossy(text.get(..length)?))
 }
 
 fn parse_vmstat(text: &str) -> Option<(u64, u64)> {
