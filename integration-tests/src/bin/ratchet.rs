@@ -10,8 +10,9 @@ use integration_tests::ratchet::costs::{self, Cost, Costs};
 use integration_tests::ratchet::requests::{self, Hot};
 use integration_tests::ratchet::strace::TracedNode;
 
-/// The least of so many counts is taken: what the node does by itself comes into some of them only.
-const ROUNDS: u32 = 4;
+/// The least of so many counts is taken: what the node does by itself, several times a second, comes into some of them only,
+/// because each lasts some hundredths of a second.
+const ROUNDS: u32 = 12;
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -54,8 +55,8 @@ fn compare(file: &str) -> io::Result<bool> {
 
 fn functions(file: &str) -> io::Result<bool> {
     let mut node = CountedNode::start()?;
-    let mut client = Client::connect(node.node.address)?;
-    each(&mut client, requests::repeat)?;
+    let (mut client, pid) = (Client::connect(node.node.address)?, node.node.pid());
+    each(&mut client, pid, |client, hot| requests::repeat(client, hot, pid))?;
     let functions = node.functions()?;
     let lines: Vec<String> = functions.into_iter().map(|name| name + "\n").collect();
     std::fs::write(file, lines.concat())?;
@@ -65,9 +66,9 @@ fn functions(file: &str) -> io::Result<bool> {
 fn measure() -> io::Result<Costs> {
     let mut costs = Costs::new();
     let mut counted = CountedNode::start()?;
-    let address = counted.node.address;
-    each(&mut Client::connect(address)?, |client, hot| {
-        let found = counted.count(|| requests::repeat(client, hot))?;
+    let (mut client, pid) = (Client::connect(counted.node.address)?, counted.node.pid());
+    each(&mut client, pid, |client, hot| {
+        let found = counted.count(|| requests::repeat(client, hot, pid))?;
         let each = |count: u64| count as f64 / f64::from(hot.times);
         let cost = Cost {
             instructions: each(found.instructions),
@@ -79,8 +80,9 @@ fn measure() -> io::Result<Costs> {
     })?;
     drop(counted);
     let traced = TracedNode::start()?;
-    each(&mut Client::connect(traced.node.address)?, |client, hot| {
-        let count = traced.count(|| requests::repeat(client, hot))?;
+    let (mut client, pid) = (Client::connect(traced.node.address)?, traced.node.pid());
+    each(&mut client, pid, |client, hot| {
+        let count = traced.count(|| requests::repeat(client, hot, pid))?;
         let cost = Cost {
             instructions: f64::INFINITY,
             allocations: f64::INFINITY,
@@ -98,9 +100,13 @@ fn note(costs: &mut Costs, hot: &Hot, cost: Cost) {
 }
 
 /// Sends each hot request as often before it is measured as while it is: caches are full then, and buffers have their sizes.
-fn each(client: &mut Client, mut measure: impl FnMut(&mut Client, &Hot) -> io::Result<()>) -> io::Result<()> {
+fn each(
+    client: &mut Client,
+    pid: u32,
+    mut measure: impl FnMut(&mut Client, &Hot) -> io::Result<()>,
+) -> io::Result<()> {
     let mut measure_all = |client: &mut Client, hot: &Hot| {
-        requests::repeat(client, hot)?;
+        requests::repeat(client, hot, pid)?;
         (0..ROUNDS).try_for_each(|_| measure(client, hot))
     };
     for hot in requests::prepare(client)? {

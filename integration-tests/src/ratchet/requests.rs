@@ -12,6 +12,7 @@ use protocol_compat::messages::{
     SyncGroupRequest, TopicName,
 };
 
+use super::asleep;
 use crate::bench::client::{Client, Request, produce_error};
 use crate::record_bytes::Batch;
 
@@ -70,7 +71,7 @@ pub fn prepare(client: &mut Client) -> io::Result<Vec<Hot>> {
     let hot = |name, request, is_right| Hot {
         name,
         request,
-        times: 100,
+        times: 20,
         is_right,
     };
     let is_produced: fn(&[u8]) -> bool = |answer| produce_error(answer) == Some(0);
@@ -121,12 +122,13 @@ pub fn prepare_many_topics(client: &mut Client) -> io::Result<Hot> {
     })
 }
 
-/// Sends a request so often, one at a time.
+/// Sends a request so often to the node of this process id, each when it sleeps, and returns when it does again.
 ///
 /// # Errors
-/// No answer, or a produce that is refused.
-pub fn repeat(client: &mut Client, hot: &Hot) -> io::Result<()> {
+/// No answer, or one that is not to be counted.
+pub fn repeat(client: &mut Client, hot: &Hot, pid: u32) -> io::Result<()> {
     let mut request = hot.request.clone();
+    asleep::wait_for(pid);
     for _ in 0..hot.times {
         let answer = client.call(&mut request)?;
         if !(hot.is_right)(answer) {
@@ -135,6 +137,7 @@ pub fn repeat(client: &mut Client, hot: &Hot) -> io::Result<()> {
                 hot.name
             )));
         }
+        asleep::wait_for(pid);
     }
     Ok(())
 }
