@@ -7,9 +7,9 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::PartitionLog;
 use super::error::LogError;
 use super::segment::Segment;
+use super::{PartitionLog, producer_snapshot};
 
 /// How long ago the log was flushed, for `flush.ms`, as the passes that look at it see it.
 #[derive(Debug)]
@@ -134,19 +134,22 @@ impl PartitionLog {
     }
 
     fn flush_segments(&self, segments: &[Arc<Segment>]) -> io::Result<()> {
-        let active = segments.last().map_or(i64::MAX, |segment| segment.base_offset);
-        for segment in segments.iter().filter(|segment| !segment.is_flushed()) {
-            self.flush_segment(segment, segment.base_offset != active)?;
+        let next = segments.iter().skip(1).map(|next| Some(next.base_offset));
+        let each = segments.iter().zip(next.chain([None]));
+        for (segment, next_base) in each.filter(|(segment, _)| !segment.is_flushed()) {
+            self.flush_segment(segment, next_base)?;
         }
         Ok(())
     }
 
-    fn flush_segment(&self, segment: &Arc<Segment>, is_sealed: bool) -> io::Result<()> {
+    /// Flushes a segment and, where it is sealed, what was written as the next one began.
+    fn flush_segment(&self, segment: &Arc<Segment>, next_base: Option<i64>) -> io::Result<()> {
         let size = segment.size_bytes();
         if size > 0 {
             segment.log.get(&self.files)?.sync_data()?;
         }
-        if is_sealed {
+        if let Some(next_base) = next_base {
+            producer_snapshot::sync(self.files.disk(), &self.dir.read().clone(), next_base)?;
             // The active segment's indexes are rebuilt after a crash; a sealed one's are trusted below the recovery point.
             segment.offset_index.sync(&self.files)?;
             segment.time_index.sync(&self.files)?;
@@ -211,12 +214,9 @@ impl PartitionLog {
             let dir = self.dir.read().clone();
             let (end, snapshot) = {
                 let state = self.reservations.lock();
-                (
-                    state.next_offset,
-                    super::producer_snapshot::encode(&state.producers),
-                )
+                (state.next_offset, producer_snapshot::encode(&state.producers))
             };
-            super::producer_snapshot::write(self.files.disk(), &dir, end, &snapshot)?;
+            producer_snapshot::write(self.files.disk(), &dir, end, &snapshot)?;
             Ok(())
         })
     }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use protocol_compat::record_batch::batch::checksum;
 
 use super::producer_state::{BatchMetadata, ProducerEntry, ProducerState};
-use crate::disk::Disk;
+use crate::disk::{Disk, OpenMode};
 
 const VERSION: i16 = 1;
 const ENTRY_BYTES: usize = 8 + 2 + 4 + 8 + 4 + 8 + 4 + 8;
@@ -100,6 +100,35 @@ fn decode_entry(bytes: &[u8]) -> Option<(i64, ProducerEntry)> {
         },
     };
     Some((i64::from_be_bytes(*producer_id), entry))
+}
+
+/// Writes the snapshot of a rolled log. It is synced with the segment before it: a power cut before that may leave less of
+/// it, which its checksum tells.
+///
+/// # Errors
+/// The file system's; where there was no room, nothing is left of it.
+pub fn write_unsynced(disk: &Disk, dir: &Path, offset: i64, bytes: &[u8]) -> io::Result<()> {
+    let path = dir.join(file_name(offset));
+    let file = disk.open(&path, OpenMode::Create)?;
+    let written = file.set_len(0).and_then(|()| file.write_all_at(bytes, 0));
+    if let Err(error) = &written
+        && error.kind() == io::ErrorKind::StorageFull
+    {
+        disk.remove_file(&path)?;
+    }
+    written
+}
+
+/// Makes the snapshot before `offset` durable, if there is one; its name is looked after by whoever syncs the directory.
+///
+/// # Errors
+/// The file system's.
+pub fn sync(disk: &Disk, dir: &Path, offset: i64) -> io::Result<()> {
+    match disk.open(&dir.join(file_name(offset)), OpenMode::ReadWrite) {
+        Ok(file) => file.sync_all(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 /// Writes the snapshot before `offset` into the log's directory (rule S6).

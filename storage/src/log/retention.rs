@@ -94,6 +94,8 @@ impl PartitionLog {
     /// [`LogError`]; on an input/output error the log is offline.
     pub fn delete_segments_before(&self, start: i64) -> Result<DeletedFiles, LogError> {
         self.guarded(|| {
+            // Before any append has to wait: the snapshots before it are removed, so that it must not be torn.
+            let oldest_snapshot = self.sync_snapshot_before(start)?;
             let _writer = self.writer.lock();
             let segments = self.segments.load_full();
             // Compaction may have put one segment in the place of several since the start was found.
@@ -111,9 +113,20 @@ impl PartitionLog {
             }
             let new_base = kept.first().map_or(start, |segment| segment.base_offset);
             let dir = self.dir.read().clone();
-            producer_snapshot::remove_where(self.files.disk(), &dir, |at| at < new_base)?;
+            let unneeded = new_base.min(oldest_snapshot);
+            producer_snapshot::remove_where(self.files.disk(), &dir, |at| at < unneeded)?;
             Ok(deleted)
         })
+    }
+
+    /// Makes the producer snapshot durable with which the first segment begins that would be kept, and says where that is.
+    fn sync_snapshot_before(&self, start: i64) -> Result<i64, LogError> {
+        let segments = self.segments.load_full();
+        let bases = segments.iter().map(|segment| segment.base_offset);
+        let first_kept = bases.take_while(|base| *base <= start).last().unwrap_or(start);
+        let dir = self.dir.read().clone();
+        producer_snapshot::sync(self.files.disk(), &dir, first_kept)?;
+        Ok(first_kept)
     }
 
     /// Renames the partition's directory: the first step of its deletion, after which no start takes it for a partition.

@@ -13,6 +13,7 @@ use crate::disk::{Disk, OpenMode, SimDisk, SimFault};
 
 mod deleted_records;
 mod flushing;
+mod producer_snapshots;
 
 struct Fixture {
     sim: SimDisk,

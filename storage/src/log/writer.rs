@@ -250,7 +250,7 @@ impl PartitionLog {
                 segment.log.get(&self.files)?.sync_data()?;
             }
         }
-        producer_snapshot::write(self.files.disk(), &dir, base_offset, snapshot)?;
+        producer_snapshot::write_unsynced(self.files.disk(), &dir, base_offset, snapshot)?;
         let segment = Arc::new(Segment::new(&dir, base_offset, now_ms));
         segment.create_log(&self.files, self.config.load().initial_file_bytes())?;
         writer.unsynced_names = true;
