@@ -33,6 +33,7 @@ use super::environment::Network;
 use super::input::{FrameReader, Step};
 use super::limits::{BudgetShare, UntakenAnswers};
 use super::output::WriteQueue;
+use super::rereads::Rereads;
 use super::sends::{Sends, Write};
 use super::settings::{CONTENDED_FRAME_BYTES_PER_SECOND, MIN_FRAME_BYTES_PER_SECOND};
 use super::stages::{Recorded, Sampler};
@@ -117,6 +118,7 @@ pub(super) struct Connection<S> {
     network: Arc<Network>,
     context: RequestContext,
     input: FrameReader,
+    rereads: Rereads,
     output: WriteQueue,
     sends: Sends,
     sampler: Sampler,
@@ -170,6 +172,7 @@ impl<S: ByteStream> Connection<S> {
             stream,
             context,
             input: FrameReader::new(network.settings.max_request_bytes),
+            rereads: Rereads::default(),
             output: WriteQueue::default(),
             sends: Sends::default(),
             sampler: Sampler::new(connection_id),
@@ -296,10 +299,15 @@ impl<S: ByteStream> Connection<S> {
     }
 
     fn read(&mut self) -> Result<(), End> {
-        let read = self.stream.try_read_buf(self.input.room());
+        let room = self.input.room();
+        let read = match self.rereads.may_be_last() {
+            true => self.stream.try_read_last_buf(room),
+            false => self.stream.try_read_buf(room),
+        };
         match read {
             Ok(0) => Err(End::Peer),
             Ok(bytes) => {
+                self.rereads.took(room.len() < room.capacity());
                 self.last_read = Instant::now();
                 self.last_activity = self.last_read;
                 self.read_in_turn = self.read_in_turn.saturating_add(bytes);
@@ -307,6 +315,7 @@ impl<S: ByteStream> Connection<S> {
                 Ok(())
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.rereads.found_nothing();
                 self.input.release_unused();
                 Ok(())
             }

@@ -14,6 +14,7 @@ pub mod listener;
 pub mod metrics;
 mod output;
 mod peer_log;
+mod rereads;
 mod sends;
 pub mod settings;
 pub mod stages;

@@ -29,6 +29,14 @@ pub trait ByteStream: Send + 'static {
     /// `WouldBlock` where nothing is there.
     fn try_read_buf(&self, buffer: &mut BytesMut) -> io::Result<usize>;
 
+    /// The same; where it leaves room in `buffer`, everything was there, and the stream is ready again only once more has come.
+    ///
+    /// # Errors
+    /// `WouldBlock` where nothing is there.
+    fn try_read_last_buf(&self, buffer: &mut BytesMut) -> io::Result<usize> {
+        self.try_read_buf(buffer)
+    }
+
     /// Writes as much of the slices as the stream takes.
     ///
     /// # Errors
@@ -66,6 +74,24 @@ impl ByteStream for TcpStream {
         TcpStream::try_read_buf(self, buffer)
     }
 
+    fn try_read_last_buf(&self, buffer: &mut BytesMut) -> io::Result<usize> {
+        let mut taken = 0;
+        let read = self.try_io(Interest::READABLE, || {
+            taken = TcpStream::try_read_buf(self, buffer)?;
+            let left_room = taken > 0 && buffer.len() < buffer.capacity();
+            // What arrived since this closure began makes the stream ready again (edge-triggered `epoll`).
+            if left_room {
+                Err(io::ErrorKind::WouldBlock.into())
+            } else {
+                Ok(taken)
+            }
+        });
+        match read {
+            Err(error) if taken > 0 && error.kind() == io::ErrorKind::WouldBlock => Ok(taken),
+            read => read,
+        }
+    }
+
     fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         TcpStream::try_write_vectored(self, slices)
     }
@@ -94,5 +120,42 @@ impl Acceptor for TcpListener {
 
     fn accept(&self) -> impl Future<Output = io::Result<(TcpStream, SocketAddr)>> + Send {
         TcpListener::accept(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_last_read_ends_readiness_until_more_comes_or_the_peer_closes() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let mut client = TcpStream::connect(listener.local_addr().expect("bound"))
+            .await
+            .expect("it listens");
+        let (stream, _) = TcpListener::accept(&listener).await.expect("a client");
+        let is_ready = || stream.ready(Interest::READABLE).now_or_never().is_some();
+        let mut buffer = BytesMut::with_capacity(8);
+        for _ in 0..2 {
+            client.write_all(b"some").await.expect("connected");
+            stream.readable().await.expect("connected");
+            buffer.clear();
+            assert_eq!(stream.try_read_last_buf(&mut buffer).expect("bytes"), 4);
+            assert!(!is_ready(), "everything was read");
+        }
+        client.write_all(b"twelve bytes").await.expect("connected");
+        stream.readable().await.expect("connected");
+        buffer = BytesMut::with_capacity(8);
+        let room = buffer.capacity();
+        assert_eq!(stream.try_read_last_buf(&mut buffer).expect("bytes"), room);
+        assert!(is_ready(), "the buffer was filled");
+        buffer.clear();
+        assert_eq!(stream.try_read_last_buf(&mut buffer).expect("bytes"), 12 - room);
+        drop(client);
+        stream.readable().await.expect("the peer has closed");
+        assert_eq!(stream.try_read_last_buf(&mut buffer).expect("the end"), 0);
     }
 }
