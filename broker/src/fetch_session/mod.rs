@@ -7,12 +7,14 @@
 mod session;
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use protocol_compat::ErrorCode;
 
 use self::session::SessionPartitions;
 pub use self::session::{AnswerSummary, FetchKey, FetchTarget};
+use crate::replica_manager::{ChangedPartitions, Partition};
 
 /// The wire's "no session".
 const NO_SESSION: i32 = 0;
@@ -32,24 +34,32 @@ pub struct SessionRequest {
     pub epoch: i32,
     /// Whether the request names topic ids.
     pub uses_topic_ids: bool,
+    /// Whether to look at all partitions, not only at those that may have news: who asks is answered otherwise than others.
+    pub looks_at_all: bool,
 }
 
 /// What a fetch has to read, and how its answer is to be put together.
-#[derive(Debug)]
 pub struct FetchContext {
-    /// The partitions to read, in order.
+    /// The partitions to read, in order. Those of a session that cannot have news are not among them.
     pub targets: Vec<(FetchKey, FetchTarget)>,
     kind: ContextKind,
 }
 
-#[derive(Debug)]
 enum ContextKind {
     /// No session before or after.
     Sessionless,
     /// A full fetch that may open a session.
     Full { uses_topic_ids: bool },
-    /// A fetch of a session, which must still be at this epoch when the answer is made.
-    Incremental { id: i32, expected_epoch: i32 },
+    /// A fetch of a session.
+    Incremental(SessionFetch),
+}
+
+/// One fetch of a session, which must still be at this epoch when the answer is made. An evicted session lives as long as
+/// its last fetch; the next request learns of it.
+struct SessionFetch {
+    id: i32,
+    session: Arc<Mutex<Session>>,
+    expected_epoch: i32,
 }
 
 /// The session part of an answer.
@@ -67,6 +77,11 @@ struct Session {
     partitions: SessionPartitions,
     uses_topic_ids: bool,
     epoch: i32,
+}
+
+/// What the cache knows of a session without locking it.
+struct CachedSession {
+    session: Arc<Mutex<Session>>,
     created_ms: i64,
     last_used_ms: i64,
     cached_len: usize,
@@ -74,7 +89,7 @@ struct Session {
 
 #[derive(Default)]
 struct Sessions {
-    by_id: HashMap<i32, Session>,
+    by_id: HashMap<i32, CachedSession>,
     by_last_use: BTreeSet<(i64, i32)>,
     by_len: BTreeSet<(usize, i32)>,
     partitions: usize,
@@ -134,9 +149,10 @@ impl FetchSessionCache {
         forgotten: &[FetchKey],
         now_ms: i64,
     ) -> Result<FetchContext, ErrorCode> {
-        let mut sessions = self.sessions.lock();
         if request.epoch == INITIAL_EPOCH || request.epoch == FINAL_EPOCH {
-            sessions.remove(request.id);
+            let closed = self.sessions.lock().remove(request.id);
+            // Its watches are taken off their partitions while nobody waits for the cache.
+            drop(closed);
             let kind = if request.epoch == FINAL_EPOCH {
                 ContextKind::Sessionless
             } else {
@@ -149,10 +165,9 @@ impl FetchSessionCache {
                 kind,
             });
         }
-        let session = sessions
-            .by_id
-            .get_mut(&request.id)
-            .ok_or(ErrorCode::FetchSessionIdNotFound)?;
+        let cached = self.sessions.lock().session(request.id);
+        let shared = cached.ok_or(ErrorCode::FetchSessionIdNotFound)?;
+        let mut session = shared.lock();
         if session.epoch != request.epoch {
             return Err(ErrorCode::InvalidFetchSessionEpoch);
         }
@@ -160,23 +175,30 @@ impl FetchSessionCache {
             return Err(ErrorCode::FetchSessionTopicIdError);
         }
         session.partitions.update(&wanted, forgotten);
-        if session.partitions.len() == 0 {
-            sessions.remove(request.id);
+        let len = session.partitions.len();
+        if len == 0 {
+            self.sessions.lock().remove(request.id);
             return Ok(FetchContext {
                 targets: wanted,
                 kind: ContextKind::Sessionless,
             });
         }
         session.epoch = next_epoch(session.epoch);
-        let context = FetchContext {
-            targets: session.partitions.targets(),
-            kind: ContextKind::Incremental {
+        session.partitions.take_changes();
+        if request.looks_at_all {
+            session.partitions.open_all();
+        }
+        let (targets, expected_epoch) = (session.partitions.targets(), session.epoch);
+        drop(session);
+        self.sessions.lock().touch(request.id, len, now_ms);
+        Ok(FetchContext {
+            targets,
+            kind: ContextKind::Incremental(SessionFetch {
                 id: request.id,
-                expected_epoch: session.epoch,
-            },
-        };
-        sessions.touch(request.id, now_ms);
-        Ok(context)
+                session: shared,
+                expected_epoch,
+            }),
+        })
     }
 
     /// Opens the session of a full fetch, or leaves out of an incremental answer what is no news. `summaries` stand in
@@ -187,7 +209,6 @@ impl FetchSessionCache {
         summaries: &[(FetchKey, AnswerSummary)],
         now_ms: i64,
     ) -> SessionAnswer {
-        let mut sessions = self.sessions.lock();
         let everything = |session_id| SessionAnswer {
             error: ErrorCode::None,
             session_id,
@@ -197,25 +218,100 @@ impl FetchSessionCache {
             ContextKind::Sessionless => everything(NO_SESSION),
             ContextKind::Full { uses_topic_ids } => {
                 let targets = context.targets.into_iter().collect();
+                let mut sessions = self.sessions.lock();
                 everything(sessions.create(self.slots, uses_topic_ids, targets, summaries, now_ms))
             }
-            ContextKind::Incremental { id, expected_epoch } => match sessions.by_id.get_mut(&id) {
-                Some(session) if session.epoch == expected_epoch => SessionAnswer {
-                    error: ErrorCode::None,
-                    session_id: id,
-                    included: summaries
-                        .iter()
-                        .map(|(key, answer)| session.partitions.must_answer(key, answer))
-                        .collect(),
-                },
-                Some(_) => SessionAnswer {
-                    error: ErrorCode::InvalidFetchSessionEpoch,
-                    session_id: id,
-                    included: vec![false; summaries.len()],
-                },
-                // Evicted meanwhile: the answer is complete, the next request learns of it.
-                None => everything(id),
-            },
+            ContextKind::Incremental(fetch) => fetch.finish(summaries),
+        }
+    }
+}
+
+impl FetchContext {
+    /// Whether partitions were left out that have been read to their ends.
+    pub fn has_settled(&self) -> bool {
+        let fetch = self.incremental();
+        fetch.is_some_and(|fetch| fetch.session.lock().partitions.has_settled())
+    }
+
+    /// What tells that partitions of the session changed; `None` without a session.
+    pub fn changed(&self) -> Option<Arc<ChangedPartitions>> {
+        let fetch = self.incremental()?;
+        Some(fetch.session.lock().partitions.changed().clone())
+    }
+
+    /// Has the session's watches look at the targets, which were found as `found` in their order. To be called before the
+    /// partitions are read, so that no change is missed.
+    pub fn watch<'a>(&self, found: impl Iterator<Item = Option<&'a Arc<Partition>>>) {
+        if let Some(fetch) = self.incremental()
+            && let Some(mut session) = fetch.current()
+        {
+            session.partitions.watch(found);
+        }
+    }
+
+    /// Takes over what the watches told; where partitions became targets that were none, the targets are new.
+    pub fn renew(&mut self) -> Renewed {
+        let Some(fetch) = self.incremental() else {
+            return Renewed::Same;
+        };
+        let Some(mut session) = fetch.current() else {
+            return Renewed::Over;
+        };
+        if !session.partitions.take_changes() {
+            return Renewed::Same;
+        }
+        let targets = session.partitions.targets();
+        drop(session);
+        self.targets = targets;
+        Renewed::Others
+    }
+
+    fn incremental(&self) -> Option<&SessionFetch> {
+        match &self.kind {
+            ContextKind::Incremental(fetch) => Some(fetch),
+            ContextKind::Sessionless | ContextKind::Full { .. } => None,
+        }
+    }
+}
+
+impl std::fmt::Debug for FetchContext {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "FetchContext({:?})", self.targets)
+    }
+}
+
+/// What became of the targets of a waiting fetch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Renewed {
+    /// They are the same.
+    Same,
+    /// There are others.
+    Others,
+    /// A later request of the session has begun: this one is answered with an error.
+    Over,
+}
+
+impl SessionFetch {
+    /// The session, if no later request has begun.
+    fn current(&self) -> Option<MutexGuard<'_, Session>> {
+        let session = self.session.lock();
+        (session.epoch == self.expected_epoch).then_some(session)
+    }
+
+    fn finish(&self, summaries: &[(FetchKey, AnswerSummary)]) -> SessionAnswer {
+        let (error, included) = match self.current() {
+            Some(mut session) => {
+                let included = summaries
+                    .iter()
+                    .map(|(key, answer)| session.partitions.must_answer(key, answer));
+                (ErrorCode::None, included.collect())
+            }
+            None => (ErrorCode::InvalidFetchSessionEpoch, vec![false; summaries.len()]),
+        };
+        SessionAnswer {
+            error,
+            session_id: self.id,
+            included,
         }
     }
 }
@@ -230,27 +326,31 @@ fn next_epoch(epoch: i32) -> i32 {
 }
 
 impl Sessions {
-    fn remove(&mut self, id: i32) {
-        if let Some(session) = self.by_id.remove(&id) {
-            self.by_last_use.remove(&(session.last_used_ms, id));
-            self.by_len.remove(&(session.cached_len, id));
-            self.partitions = self.partitions.saturating_sub(session.cached_len);
-        }
+    fn session(&self, id: i32) -> Option<Arc<Mutex<Session>>> {
+        self.by_id.get(&id).map(|cached| cached.session.clone())
     }
 
-    /// Moves a session to where its age and size put it.
-    fn touch(&mut self, id: i32, now_ms: i64) {
+    fn remove(&mut self, id: i32) -> Option<CachedSession> {
+        let session = self.by_id.remove(&id)?;
+        self.by_last_use.remove(&(session.last_used_ms, id));
+        self.by_len.remove(&(session.cached_len, id));
+        self.partitions = self.partitions.saturating_sub(session.cached_len);
+        Some(session)
+    }
+
+    /// Moves a session of `len` partitions to where its age and size put it.
+    fn touch(&mut self, id: i32, len: usize, now_ms: i64) {
         let Some(session) = self.by_id.get_mut(&id) else {
             return;
         };
         self.by_last_use.remove(&(session.last_used_ms, id));
         self.by_len.remove(&(session.cached_len, id));
-        self.partitions = self.partitions.saturating_sub(session.cached_len) + session.partitions.len();
+        self.partitions = self.partitions.saturating_sub(session.cached_len) + len;
         session.last_used_ms = now_ms;
-        session.cached_len = session.partitions.len();
+        session.cached_len = len;
         self.by_last_use.insert((now_ms, id));
         if now_ms.saturating_sub(session.created_ms) > EVICTION_MS {
-            self.by_len.insert((session.cached_len, id));
+            self.by_len.insert((len, id));
         }
     }
 
@@ -272,16 +372,20 @@ impl Sessions {
                 partitions.add_answered(key.clone(), target, answer);
             }
         }
+        let len = partitions.len();
         let session = Session {
             partitions,
             uses_topic_ids,
             epoch: next_epoch(INITIAL_EPOCH),
+        };
+        let cached = CachedSession {
+            session: Arc::new(Mutex::new(session)),
             created_ms: now_ms,
             last_used_ms: now_ms,
             cached_len: 0,
         };
-        self.by_id.insert(id, session);
-        self.touch(id, now_ms);
+        self.by_id.insert(id, cached);
+        self.touch(id, len, now_ms);
         id
     }
 

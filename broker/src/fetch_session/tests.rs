@@ -37,6 +37,7 @@ fn request(id: i32, epoch: i32) -> SessionRequest {
         id,
         epoch,
         uses_topic_ids: false,
+        looks_at_all: false,
     }
 }
 

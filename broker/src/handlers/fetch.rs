@@ -11,7 +11,7 @@
 //! Where we differ: a follower is always refused, because replication is not built; the preferred replica is always the
 //! leader.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,10 +23,11 @@ use protocol_compat::messages::{FetchRequest, FetchResponse};
 use protocol_compat::{ErrorCode, TopicId};
 
 use crate::fetch_session::{
-    AnswerSummary, FetchContext, FetchKey, FetchSessionCache, FetchTarget, SessionRequest,
+    AnswerSummary, FetchContext, FetchKey, FetchSessionCache, FetchTarget, Renewed, SessionRequest,
 };
 use crate::replica_manager::{
-    FetchLimits, Isolation, PartitionFetch, PartitionRead, ReplicaManager, read_or_wait,
+    ChangedPartitions, FetchLimits, Isolation, Partition, PartitionFetch, PartitionRead, PartitionWatch,
+    Renewal, ReplicaManager, read_or_wait,
 };
 use crate::request::{Handled, RequestContext};
 
@@ -56,45 +57,53 @@ pub fn handle(
         fetch_max_bytes,
     );
     let failed = isolation.is_none().then(|| failed(&request, ctx.version));
+    let follower = is_from_follower(&request);
     let session = SessionRequest {
         id: request.session_id,
         epoch: request.session_epoch,
         uses_topic_ids: ctx.version >= FIRST_WITH_TOPIC_ID,
+        looks_at_all: follower,
     };
-    let follower = is_from_follower(&request);
     let forgotten = forgotten(&request);
     let now_ms = replicas.monotonic_ms();
     let context = match sessions.begin(session, wanted(request), &forgotten, now_ms) {
         Ok(context) => context,
         Err(error) => return Handled::Now(ctx.respond_fetch(&refusal(error))),
     };
-    let fetch = Fetch {
-        partitions: partitions(replicas, &context, ctx.version, follower),
+    let mut fetch = Fetch {
+        partitions: Vec::new(),
+        found_in: 0,
         context,
         replicas: replicas.clone(),
         sessions: sessions.clone(),
         isolation: limits.isolation,
+        version: ctx.version,
+        follower,
     };
+    fetch.find_partitions();
     if let Some(failed) = failed
-        && fetch.readable().next().is_some()
+        && fetch.has_readable()
     {
         return Handled::Now(ctx.respond_fetch(&failed));
     }
     read(fetch, limits, ctx)
 }
 
-fn read(fetch: Fetch, limits: FetchLimits, ctx: &RequestContext) -> Handled {
-    let readable: Vec<PartitionFetch> = fetch.readable().cloned().collect();
-    if readable.is_empty() {
-        return Handled::Now(ctx.respond_fetch(&fetch.answer(ctx.version, Vec::new())));
+fn read(mut fetch: Fetch, limits: FetchLimits, ctx: &RequestContext) -> Handled {
+    if !fetch.has_readable() {
+        return Handled::Now(ctx.respond_fetch(&fetch.answer(Vec::new())));
     }
-    match read_or_wait(readable, limits) {
-        Ok(reads) => Handled::Now(ctx.respond_fetch(&fetch.answer(ctx.version, reads))),
+    match read_or_wait(fetch.readable(), limits) {
+        Ok(reads) => Handled::Now(ctx.respond_fetch(&fetch.answer(reads))),
         Err(wait) => {
             let ctx = ctx.clone();
             Handled::Later(Box::pin(async move {
-                let reads = wait.finish(tokio::time::sleep(limits.max_wait)).await;
-                ctx.respond_fetch(&fetch.answer(ctx.version, reads))
+                let (changed, mut watches) = fetch.changes();
+                let renew = || fetch.renew(&changed, &mut watches);
+                let reads = wait
+                    .finish(&changed, renew, tokio::time::sleep(limits.max_wait))
+                    .await;
+                ctx.respond_fetch(&fetch.answer(reads))
             }))
         }
     }
@@ -208,42 +217,6 @@ fn forgotten(request: &FetchRequest) -> Vec<FetchKey> {
     forgotten
 }
 
-/// What is there of each wanted partition, in the order of the context.
-fn partitions(
-    replicas: &ReplicaManager,
-    context: &FetchContext,
-    version: i16,
-    follower: bool,
-) -> Vec<PartitionFetch> {
-    let find = |key: &FetchKey, target: &FetchTarget| {
-        let partition = if version >= FIRST_WITH_TOPIC_ID {
-            replicas.partition_by_id(key.id, key.partition)
-        } else {
-            replicas.partition(&key.name, key.partition)
-        }?;
-        if !follower {
-            return Ok(partition);
-        }
-        // No partition has a follower; Kafka's words for a replica that it does not know.
-        partition.check_leader_epoch(target.current_leader_epoch)?;
-        Err(if target.current_leader_epoch >= 0 {
-            ErrorCode::UnknownLeaderEpoch
-        } else {
-            ErrorCode::NotLeaderOrFollower
-        })
-    };
-    let wanted = context.targets.iter();
-    wanted
-        .map(|(key, target)| PartitionFetch {
-            partition: find(key, target),
-            fetch_offset: target.fetch_offset,
-            max_bytes: target.max_bytes,
-            current_leader_epoch: target.current_leader_epoch,
-            last_fetched_epoch: target.last_fetched_epoch,
-        })
-        .collect()
-}
-
 /// Whether metadata does not know the partition, so that the rest of the fetch may wait without it.
 fn is_unknown(fetch: &PartitionFetch) -> bool {
     fetch
@@ -262,19 +235,119 @@ fn is_unknown_error(error: ErrorCode) -> bool {
 /// A fetch between its reading and its answer.
 struct Fetch {
     context: FetchContext,
+    /// What is there of each target, in the order of the context.
     partitions: Vec<PartitionFetch>,
+    /// The offset of the metadata image in which they were found, or of an earlier one.
+    found_in: i64,
     replicas: Arc<ReplicaManager>,
     sessions: Arc<FetchSessionCache>,
     isolation: Isolation,
+    version: i16,
+    follower: bool,
 }
 
 impl Fetch {
-    fn readable(&self) -> impl Iterator<Item = &PartitionFetch> {
-        self.partitions.iter().filter(|fetch| !is_unknown(fetch))
+    /// Finds the targets, and has those of a session watched.
+    fn find_partitions(&mut self) {
+        self.found_in = self.replicas.image().offset;
+        let wanted = self.context.targets.iter();
+        let found = wanted.map(|(key, target)| PartitionFetch {
+            partition: self.find(key, target),
+            fetch_offset: target.fetch_offset,
+            max_bytes: target.max_bytes,
+            current_leader_epoch: target.current_leader_epoch,
+            last_fetched_epoch: target.last_fetched_epoch,
+        });
+        self.partitions = found.collect();
+        let found = self.partitions.iter();
+        self.context
+            .watch(found.map(|fetch| fetch.partition.as_ref().ok()));
+    }
+
+    fn find(&self, key: &FetchKey, target: &FetchTarget) -> Result<Arc<Partition>, ErrorCode> {
+        let partition = if self.version >= FIRST_WITH_TOPIC_ID {
+            self.replicas.partition_by_id(key.id, key.partition)
+        } else {
+            self.replicas.partition(&key.name, key.partition)
+        }?;
+        if !self.follower {
+            return Ok(partition);
+        }
+        // No partition has a follower; Kafka's words for a replica that it does not know.
+        partition.check_leader_epoch(target.current_leader_epoch)?;
+        Err(if target.current_leader_epoch >= 0 {
+            ErrorCode::UnknownLeaderEpoch
+        } else {
+            ErrorCode::NotLeaderOrFollower
+        })
+    }
+
+    fn readable(&self) -> Vec<PartitionFetch> {
+        let readable = self.partitions.iter().filter(|fetch| !is_unknown(fetch));
+        readable.cloned().collect()
+    }
+
+    fn unknown(&self) -> impl Iterator<Item = &FetchKey> {
+        let targets = self.context.targets.iter().zip(&self.partitions);
+        targets
+            .filter(|(_, fetch)| is_unknown(fetch))
+            .map(|((key, _), _)| key)
+    }
+
+    /// Whether there is a partition to wait for.
+    fn has_readable(&self) -> bool {
+        !self.partitions.iter().all(is_unknown) || self.context.has_settled()
+    }
+
+    /// What tells a waiting fetch of changes: the watches of its session, or some for this fetch alone.
+    fn changes(&self) -> (Arc<ChangedPartitions>, Vec<PartitionWatch>) {
+        match self.context.changed() {
+            Some(changed) => (changed, Vec::new()),
+            None => {
+                let changed = Arc::default();
+                let watches = self.own_watches(&changed);
+                (changed, watches)
+            }
+        }
+    }
+
+    fn own_watches(&self, changed: &Arc<ChangedPartitions>) -> Vec<PartitionWatch> {
+        let found = self
+            .partitions
+            .iter()
+            .filter_map(|fetch| fetch.partition.as_ref().ok());
+        let watches = (0..).zip(found);
+        watches
+            .map(|(number, partition)| PartitionWatch::new(partition, changed, number))
+            .collect()
+    }
+
+    /// What to read after `changed` was told.
+    fn renew(&mut self, changed: &Arc<ChangedPartitions>, watches: &mut Vec<PartitionWatch>) -> Renewal {
+        if !watches.is_empty() {
+            let told = changed.take().into_iter();
+            let told = told.filter_map(|number| watches.get(number as usize));
+            told.for_each(PartitionWatch::arm);
+        }
+        match self.context.renew() {
+            Renewed::Over => return Renewal::Over,
+            // What changed may be who leads a partition, or whether it is there.
+            Renewed::Same if self.replicas.image().offset == self.found_in => return Renewal::Same,
+            Renewed::Same | Renewed::Others => {}
+        }
+        let unknown: HashSet<FetchKey> = self.unknown().cloned().collect();
+        self.find_partitions();
+        if !watches.is_empty() {
+            *watches = self.own_watches(changed);
+        }
+        Renewal::Others {
+            partitions: self.readable(),
+            must_answer: self.unknown().any(|key| !unknown.contains(key)),
+        }
     }
 
     /// Puts the reads of the readable partitions together with the errors of the others, which come last.
-    fn answer(self, version: i16, reads: Vec<PartitionRead>) -> FetchResponse {
+    fn answer(self, reads: Vec<PartitionRead>) -> FetchResponse {
         let keys = || {
             self.context
                 .targets
@@ -309,7 +382,7 @@ impl Fetch {
         };
         for ((key, read), included) in answers.into_iter().zip(finished.included) {
             if included {
-                let data = partition_data(&self.replicas, version, self.isolation, &key, read);
+                let data = partition_data(&self.replicas, self.version, self.isolation, &key, read);
                 push_partition(&mut response.responses, key, data);
             }
         }

@@ -25,6 +25,8 @@ pub mod describe_producers;
 pub mod describe_quorum;
 pub mod describe_topic_partitions;
 pub mod fetch;
+#[cfg(test)]
+mod fetch_session_tests;
 pub mod find_coordinator;
 #[cfg(test)]
 mod group_tests;

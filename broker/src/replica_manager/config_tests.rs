@@ -19,9 +19,9 @@ use crate::metadata_cache::MetadataCache;
 const NODE: BrokerId = BrokerId(1);
 
 /// A node that leads `orders` and `payments` with two partitions each.
-pub(super) struct Node {
+pub(crate) struct Node {
     pub cache: MetadataCache,
-    pub replicas: ReplicaManager,
+    pub replicas: Arc<ReplicaManager>,
 }
 
 impl Node {
@@ -30,7 +30,7 @@ impl Node {
         Node::on(&disk, &["/data"]).expect("an empty disk")
     }
 
-    pub(super) fn on(disk: &Disk, dirs: &[&str]) -> Result<Node, OpenError> {
+    pub(crate) fn on(disk: &Disk, dirs: &[&str]) -> Result<Node, OpenError> {
         let mut image = MetadataImage::empty("a-cluster");
         for (number, name) in [(600, "orders"), (601, "payments")] {
             let mut topic = TopicImage::new(name.into(), TopicId(Uuid::from_u128(number)));
@@ -65,11 +65,12 @@ impl Node {
             &Settings::default(),
             Clock::real(),
         );
+        let replicas = Arc::new(replicas);
         Ok(Node { cache, replicas })
     }
 
     /// Publishes an image that `change` made of the newest.
-    pub(super) fn publish(&self, change: impl FnOnce(&mut MetadataImage)) {
+    pub(crate) fn publish(&self, change: impl FnOnce(&mut MetadataImage)) {
         let mut image = (*self.cache.image()).clone();
         image.offset += 1;
         change(&mut image);

@@ -4,7 +4,7 @@
 //! through [`Partition`]; who may do so and in which format is for the handlers.
 
 #[cfg(test)]
-mod config_tests;
+pub(crate) mod config_tests;
 mod leadership;
 mod log_config;
 #[cfg(test)]
@@ -12,10 +12,12 @@ mod offline_tests;
 mod partition;
 #[cfg(test)]
 mod partition_tests;
+mod partition_watch;
 mod purgatory;
 mod read;
 mod recovery;
 mod topic_configs;
+mod watch;
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{Hash, Hasher};
@@ -31,8 +33,12 @@ use tracing::{error, info};
 
 use self::partition::PartitionEvents;
 pub use self::partition::{Acknowledgement, Partition, RequiredAcks};
-pub use self::read::{FetchLimits, FetchWait, Isolation, PartitionFetch, PartitionRead, read_or_wait};
+pub use self::partition_watch::PartitionWatch;
+pub use self::read::{
+    FetchLimits, FetchWait, Isolation, PartitionFetch, PartitionRead, Renewal, read_or_wait,
+};
 use self::topic_configs::TopicConfigs;
+pub use self::watch::ChangedPartitions;
 use crate::clock::Clock;
 use crate::config::{Settings, table};
 use crate::metadata_cache::MetadataCache;

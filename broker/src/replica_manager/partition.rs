@@ -73,6 +73,10 @@ impl LogEvents for PartitionEvents {
         self.with(Partition::advance);
     }
 
+    fn started_later(&self, _log_start_offset: i64) {
+        self.with(|partition| partition.purgatory.tell_watches());
+    }
+
     fn failed(&self) {
         self.with(|partition| partition.purgatory.wake_all());
     }
@@ -146,11 +150,17 @@ impl Partition {
             leadership::follow(leader, registration, &self.log);
             self.progress()
         });
+        // A fetch that names a leader epoch may be refused from now on, though no offset moved.
+        self.purgatory.tell_watches();
     }
 
     /// Bytes appended since the partition was opened.
     pub(super) fn appended_bytes(&self) -> u64 {
         self.appended_bytes.load(Ordering::Acquire)
+    }
+
+    pub(super) fn purgatory(&self) -> &Purgatory<PartitionLeader> {
+        &self.purgatory
     }
 
     /// How many requests wait for this partition.

@@ -1,4 +1,5 @@
-//! Who waits for a partition: acknowledgements for a high watermark or a flush, fetches for new data.
+//! Who waits for a partition: acknowledgements for a high watermark or a flush, and the watches of fetches for anything that
+//! would change their answer.
 //!
 //! One list per partition, absent while nobody waits. Whoever moves an offset wakes those that it satisfies, after the
 //! offset is visible and under the list's lock; whoever waits registers first and looks at the offset afterwards. Between
@@ -11,6 +12,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use super::watch::{ChangedPartitions, Watches};
+
 /// What a waiter waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Until {
@@ -18,8 +21,6 @@ pub(super) enum Until {
     Acknowledged { committed: i64, flushed: i64 },
     /// The flushed end of the log reaches this offset.
     Flushed(i64),
-    /// The high watermark passes this offset.
-    Readable(i64),
 }
 
 /// How far a partition has come.
@@ -37,7 +38,6 @@ impl Until {
                 progress.high_watermark >= committed && progress.flushed_offset >= flushed
             }
             Until::Flushed(offset) => progress.flushed_offset >= offset,
-            Until::Readable(offset) => progress.high_watermark > offset,
         }
     }
 }
@@ -53,6 +53,7 @@ struct Waiters {
     /// Most partitions have one at most, which takes no memory of its own.
     first: Option<(u64, Waiter)>,
     others: BTreeMap<u64, Waiter>,
+    watches: Watches,
 }
 
 impl Waiters {
@@ -81,7 +82,11 @@ impl Waiters {
     }
 
     fn len(&self) -> usize {
-        usize::from(self.first.is_some()) + self.others.len()
+        usize::from(self.first.is_some()) + self.others.len() + self.watches.awaited()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.first.is_none() && self.others.is_empty() && self.watches.is_empty()
     }
 }
 
@@ -93,6 +98,8 @@ pub(super) struct Purgatory<L> {
 struct State<L> {
     decides: L,
     waiters: Option<Box<Waiters>>,
+    /// Which the watches were told of last.
+    high_watermark: i64,
 }
 
 impl<L> Purgatory<L> {
@@ -102,6 +109,7 @@ impl<L> Purgatory<L> {
             state: Mutex::new(State {
                 decides,
                 waiters: None,
+                high_watermark: -1,
             }),
         }
     }
@@ -110,17 +118,49 @@ impl<L> Purgatory<L> {
     pub(super) fn advance(&self, advance: impl FnOnce(&mut L) -> Progress) {
         let mut state = self.state.lock();
         let progress = advance(&mut state.decides);
-        if let Some(waiters) = state.waiters.as_deref() {
+        let has_risen =
+            std::mem::replace(&mut state.high_watermark, progress.high_watermark) != progress.high_watermark;
+        if let Some(waiters) = state.waiters.as_deref_mut() {
             let reached = waiters.all().filter(|waiter| waiter.until.is_reached(progress));
             reached.for_each(|waiter| waiter.wake.notify_one());
+            if has_risen {
+                waiters.watches.tell();
+            }
         }
     }
 
     /// Wakes everybody: the partition failed, was deleted, or has another leader.
     pub(super) fn wake_all(&self) {
-        if let Some(waiters) = self.state.lock().waiters.as_deref() {
+        if let Some(waiters) = self.state.lock().waiters.as_deref_mut() {
             waiters.all().for_each(|waiter| waiter.wake.notify_one());
+            waiters.watches.tell();
         }
+    }
+
+    /// Tells the watches alone: something that no acknowledgement waits for has changed.
+    pub(super) fn tell_watches(&self) {
+        if let Some(waiters) = self.state.lock().waiters.as_deref_mut() {
+            waiters.watches.tell();
+        }
+    }
+
+    /// Adds a watch, armed, that tells `changed` of `number`. Its place among the partition's watches.
+    pub(super) fn watch(&self, changed: &Arc<ChangedPartitions>, number: u32) -> u32 {
+        let mut state = self.state.lock();
+        let waiters = state.waiters.get_or_insert_default();
+        waiters.watches.add(changed, number)
+    }
+
+    /// Has a watch tell the next change.
+    pub(super) fn arm(&self, place: u32) {
+        if let Some(waiters) = self.state.lock().waiters.as_deref_mut() {
+            waiters.watches.arm(place);
+        }
+    }
+
+    /// Takes a watch away.
+    pub(super) fn remove_watch(&self, place: u32) {
+        self.change(|waiters| waiters.watches.remove(place));
     }
 
     /// Lists a waiter; `wake` remembers a wake-up that comes before it is awaited.
@@ -132,10 +172,14 @@ impl<L> Purgatory<L> {
 
     /// Takes a waiter off the list.
     pub(super) fn remove(&self, id: u64) {
+        self.change(|waiters| waiters.remove(id));
+    }
+
+    fn change(&self, take_off: impl FnOnce(&mut Waiters)) {
         let mut state = self.state.lock();
-        if let Some(list) = state.waiters.as_deref_mut() {
-            list.remove(id);
-            if list.len() == 0 {
+        if let Some(waiters) = state.waiters.as_deref_mut() {
+            take_off(waiters);
+            if waiters.is_empty() {
                 state.waiters = None;
             }
         }
@@ -190,8 +234,6 @@ mod tests {
         };
         assert!(both.is_reached(progress(5, 4)));
         assert!(!both.is_reached(progress(5, 3)) && !both.is_reached(progress(4, 4)));
-        assert!(!Until::Readable(5).is_reached(progress(5, 9)));
-        assert!(Until::Readable(5).is_reached(progress(6, 0)));
         assert!(!Until::Flushed(5).is_reached(progress(9, 4)));
         assert!(Until::Flushed(5).is_reached(progress(0, 5)));
     }

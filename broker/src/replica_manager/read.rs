@@ -11,8 +11,8 @@ use protocol_compat::ErrorCode;
 use storage::log::AbortedTransaction;
 use tokio::sync::Notify;
 
-use super::partition::{Partition, Waiting};
-use super::purgatory::Until;
+use super::partition::Partition;
+use super::watch::ChangedPartitions;
 use crate::error_codes;
 
 /// How far a consumer may read.
@@ -40,10 +40,15 @@ pub struct PartitionFetch {
 }
 
 impl PartitionFetch {
-    /// Its topic was deleted or its log failed since it was found.
-    fn is_unreadable(&self) -> bool {
-        let partition = self.partition.as_ref();
-        partition.is_ok_and(|partition| partition.is_gone() || partition.log().is_failed())
+    /// Whether there is less to read than when `read` was: its topic was deleted, its log failed or begins later, or its
+    /// leader epoch is not the one that the client knows.
+    fn has_less(&self, read: &PartitionRead) -> bool {
+        self.partition.as_ref().is_ok_and(|partition| {
+            partition.is_gone()
+                || partition.log().is_failed()
+                || partition.log().log_start_offset() > read.log_start_offset
+                || partition.check_leader_epoch(self.current_leader_epoch).is_err()
+        })
     }
 }
 
@@ -124,6 +129,21 @@ fn is_done(round: &Round, limits: FetchLimits) -> bool {
     round.must_answer || round.bytes >= limits.min_bytes || limits.max_wait.is_zero()
 }
 
+/// What a waiting fetch has to read once partitions changed.
+pub enum Renewal {
+    /// What it read before; the changes are in partitions that it has.
+    Same,
+    /// Others instead.
+    Others {
+        /// These.
+        partitions: Vec<PartitionFetch>,
+        /// Whether some that it read before are not there any more, so that it waits no longer.
+        must_answer: bool,
+    },
+    /// Nothing: its answer will not be one.
+    Over,
+}
+
 /// A fetch that waits for data.
 pub struct FetchWait {
     partitions: Vec<PartitionFetch>,
@@ -136,71 +156,88 @@ pub struct FetchWait {
 impl FetchWait {
     /// Resolves when enough bytes are there, when a partition has an error, or when `deadline` is over. Most fetches of many
     /// partitions meet their deadline, and nothing has happened: they are answered with what was read at first.
-    pub async fn finish(mut self, deadline: impl Future<Output = ()> + Send) -> Vec<PartitionRead> {
+    ///
+    /// `changed` is told of changes by watches on the partitions; `renew` takes what was told and arms these watches again.
+    pub async fn finish(
+        mut self,
+        changed: &Arc<ChangedPartitions>,
+        mut renew: impl FnMut() -> Renewal + Send,
+        deadline: impl Future<Output = ()> + Send,
+    ) -> Vec<PartitionRead> {
         tokio::pin!(deadline);
         let wake = Arc::new(Notify::new());
-        loop {
-            let listed = self.enter(&wake);
-            // What happened before the lists were entered woke nobody.
-            let appended = appended_bytes(&self.partitions);
-            if appended != self.appended_bytes || self.has_news() {
-                self.appended_bytes = appended;
-                self.round = read_all(&self.partitions, self.limits);
-            }
-            if is_done(&self.round, self.limits) {
-                return self.round.reads;
-            }
-            let missing = (self.limits.min_bytes - self.round.bytes) as u64;
-            let mut is_woken = false;
-            loop {
-                let is_over = tokio::select! {
-                    biased;
-                    () = wake.notified() => false,
-                    () = &mut deadline => true,
-                };
-                if is_over && is_woken {
-                    return read_all(&self.partitions, self.limits).reads;
+        let _awaited = changed.wait(&wake);
+        // What happened before there were watches was told to nobody.
+        if self.appended() > 0 || self.has_news() {
+            self.read();
+        }
+        let mut is_stale = false;
+        while !is_done(&self.round, self.limits) {
+            let is_over = tokio::select! {
+                biased;
+                () = wake.notified() => false,
+                () = &mut deadline => true,
+            };
+            if is_over {
+                if is_stale {
+                    self.read();
                 }
-                if is_over {
-                    return self.round.reads;
-                }
-                is_woken = true;
-                let appended = appended_bytes(&self.partitions).wrapping_sub(self.appended_bytes);
-                if appended >= missing || self.partitions.iter().any(PartitionFetch::is_unreadable) {
-                    break;
-                }
+                break;
             }
-            drop(listed);
+            match renew() {
+                Renewal::Same => {}
+                Renewal::Others {
+                    partitions,
+                    must_answer,
+                } => {
+                    self.partitions = partitions;
+                    self.read();
+                    self.round.must_answer |= must_answer;
+                    is_stale = false;
+                    continue;
+                }
+                Renewal::Over => break,
+            }
+            if self.has_enough() {
+                self.read();
+                is_stale = false;
+            } else {
+                is_stale = true;
+            }
+        }
+        self.round.reads
+    }
+
+    fn read(&mut self) {
+        self.appended_bytes = appended_bytes(&self.partitions);
+        self.round = read_all(&self.partitions, self.limits);
+    }
+
+    /// Bytes appended since the round.
+    fn appended(&self) -> u64 {
+        appended_bytes(&self.partitions).wrapping_sub(self.appended_bytes)
+    }
+
+    /// Whether another round is likely to end the wait. Where any record ends it, it is the high watermark that counts: the
+    /// bytes may have been appended before the round and have become readable since.
+    fn has_enough(&self) -> bool {
+        let missing = (self.limits.min_bytes - self.round.bytes) as u64;
+        match missing {
+            0 | 1 => self.has_news(),
+            _ => self.appended() >= missing || self.in_round().any(|(fetch, read)| fetch.has_less(read)),
         }
     }
 
     /// Whether the round would be another one now, though nothing was appended.
     fn has_news(&self) -> bool {
-        self.partitions
-            .iter()
-            .zip(&self.round.reads)
-            .any(|(fetch, read)| {
-                let Ok(partition) = &fetch.partition else {
-                    return false;
-                };
-                fetch.is_unreadable()
-                    || partition.log().high_watermark() > read.high_watermark
-                    || partition.check_leader_epoch(fetch.current_leader_epoch).is_err()
-            })
+        self.in_round().any(|(fetch, read)| {
+            let rises = |partition: &Arc<Partition>| partition.log().high_watermark() > read.high_watermark;
+            fetch.has_less(read) || fetch.partition.as_ref().is_ok_and(rises)
+        })
     }
 
-    fn enter(&self, wake: &Arc<Notify>) -> Vec<Waiting> {
-        let readable = self.partitions.iter().zip(&self.round.reads);
-        readable
-            .filter_map(|(fetch, read)| {
-                let partition = fetch.partition.as_ref().ok()?;
-                Some(Waiting::enter(
-                    partition,
-                    Until::Readable(read.high_watermark),
-                    wake,
-                ))
-            })
-            .collect()
+    fn in_round(&self) -> impl Iterator<Item = (&PartitionFetch, &PartitionRead)> {
+        self.partitions.iter().zip(&self.round.reads)
     }
 }
 

@@ -87,6 +87,8 @@ pub trait LogEvents: Send + Sync {
     fn published(&self, log_end_offset: i64);
     /// Everything below `offset` was synced.
     fn flushed(&self, offset: i64);
+    /// The log begins at `log_start_offset` now.
+    fn started_later(&self, log_start_offset: i64);
     /// The log is offline.
     fn failed(&self);
 }

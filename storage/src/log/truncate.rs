@@ -80,6 +80,9 @@ impl PartitionLog {
             return Ok(());
         }
         self.high_watermark.fetch_max(offset, Ordering::AcqRel);
+        if let Some(events) = self.events.read().clone() {
+            events.started_later(offset);
+        }
         let has_changed = self.reservations.lock().epochs.truncate_from_start(offset);
         if has_changed {
             self.write_epochs_or_later()

@@ -269,6 +269,12 @@ impl LogEvents for DirectoryEvents {
         }
     }
 
+    fn started_later(&self, log_start_offset: i64) {
+        if let Some(inner) = &self.inner {
+            inner.started_later(log_start_offset);
+        }
+    }
+
     fn failed(&self) {
         if let Some(directory) = self.directory.upgrade() {
             directory.fail("a log in it failed".to_owned());

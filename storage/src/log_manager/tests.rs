@@ -464,6 +464,8 @@ impl LogEvents for Told {
         self.0.send(offset).unwrap();
     }
 
+    fn started_later(&self, _: i64) {}
+
     fn failed(&self) {
         self.0.send(-1).unwrap();
     }
