@@ -153,14 +153,7 @@ impl ReplicaManager {
                 error!(partition = %topic_partition, %cause, "could not open a partition");
                 ErrorCode::KafkaStorageError
             })?;
-        let partition = Partition::new(
-            topic.id,
-            topic_partition,
-            registration,
-            log,
-            self.logs.clone(),
-            &events,
-        );
+        let partition = Partition::new(topic.id, registration, log, self.logs.clone(), &events);
         self.open.write().insert(key, partition.clone());
         // An image that came while the log was opened did not find the partition among the open ones.
         self.follow(&partition, &self.cache.image());

@@ -21,7 +21,6 @@ use super::purgatory::{Progress, Purgatory, Until};
 /// A partition that is open on this node.
 pub struct Partition {
     topic_id: TopicId,
-    topic_partition: TopicPartition,
     log: Arc<PartitionLog>,
     logs: Arc<LogManager>,
     /// Of the log's directory.
@@ -86,7 +85,6 @@ impl Partition {
     /// The partition on top of an open log that reports to `events`, led by this node from the log's end on.
     pub(super) fn new(
         topic_id: TopicId,
-        topic_partition: TopicPartition,
         registration: &PartitionImage,
         log: Arc<PartitionLog>,
         logs: Arc<LogManager>,
@@ -95,10 +93,9 @@ impl Partition {
         let leader_epoch = registration.leader_epoch.0;
         log.begin_leader_epoch(leader_epoch);
         let leader = leadership::begin(registration, &log);
-        let room = logs.room(&topic_partition);
+        let room = logs.room(log.topic_partition());
         let partition = Arc::new(Partition {
             topic_id,
-            topic_partition,
             log,
             logs,
             room,
@@ -123,7 +120,7 @@ impl Partition {
 
     /// The topic's name and the partition's index.
     pub fn topic_partition(&self) -> &TopicPartition {
-        &self.topic_partition
+        self.log.topic_partition()
     }
 
     /// The log.

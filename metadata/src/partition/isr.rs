@@ -3,29 +3,27 @@
 //! While a proposal is open both count (the maximal set): whichever the controller decides, nothing was acknowledged
 //! that a member lacks.
 
-use std::collections::BTreeSet;
-
 use protocol_compat::BrokerId;
 
 /// Committed in-sync replicas, with the proposal that is under way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InSyncReplicas {
-    committed: BTreeSet<BrokerId>,
-    proposed: Option<BTreeSet<BrokerId>>,
+    committed: Box<[BrokerId]>,
+    proposed: Option<Box<[BrokerId]>>,
 }
 
 impl InSyncReplicas {
     /// The set that the controller committed.
     pub fn committed(members: impl IntoIterator<Item = BrokerId>) -> InSyncReplicas {
         InSyncReplicas {
-            committed: members.into_iter().collect(),
+            committed: once_each(members),
             proposed: None,
         }
     }
 
     /// Opens a proposal in place of any other.
     pub fn propose(&mut self, members: impl IntoIterator<Item = BrokerId>) {
-        self.proposed = Some(members.into_iter().collect());
+        self.proposed = Some(once_each(members));
     }
 
     /// Drops the proposal.
@@ -42,6 +40,14 @@ impl InSyncReplicas {
     pub fn committed_len(&self) -> usize {
         self.committed.len()
     }
+}
+
+/// In ascending order. There are few members, and as many sets as partitions: a tree would take ten times the memory.
+fn once_each(members: impl IntoIterator<Item = BrokerId>) -> Box<[BrokerId]> {
+    let mut members: Vec<BrokerId> = members.into_iter().collect();
+    members.sort_unstable();
+    members.dedup();
+    members.into()
 }
 
 /// What `min.insync.replicas` demands of a partition with so many replicas: never more than there are.

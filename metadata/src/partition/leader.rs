@@ -6,8 +6,6 @@
 //! other error after it), R14 (offsets that clients see never go back; "latest" waits for the epoch's own start), R15
 //! (one snapshot of the offsets per request).
 
-use std::collections::BTreeMap;
-
 use protocol_compat::{BrokerId, ErrorCode, LeaderEpoch};
 
 use super::epoch::check_leader_epoch;
@@ -113,7 +111,7 @@ pub struct PartitionLeader {
     isr: InSyncReplicas,
     min_insync_replicas: usize,
     /// Per replica that has reported in this epoch; the leader always has.
-    durable_end_offsets: BTreeMap<BrokerId, i64>,
+    durable_end_offsets: Vec<(BrokerId, i64)>,
     offsets: OffsetSnapshot,
 }
 
@@ -127,7 +125,7 @@ impl PartitionLeader {
             replicas: setup.replicas,
             isr: InSyncReplicas::committed(setup.isr),
             min_insync_replicas: setup.min_insync_replicas,
-            durable_end_offsets: BTreeMap::from([(setup.broker, setup.durable_end_offset)]),
+            durable_end_offsets: vec![(setup.broker, setup.durable_end_offset)],
             offsets: OffsetSnapshot {
                 log_start_offset: setup.log_start_offset,
                 // A checkpoint can be ahead of a log that lost its tail, or behind one whose front was deleted.
@@ -169,8 +167,11 @@ impl PartitionLeader {
     }
 
     fn advance(&mut self, broker: BrokerId, end_offset: i64) {
-        let known = self.durable_end_offsets.entry(broker).or_insert(end_offset);
-        *known = (*known).max(end_offset);
+        let mut reported = self.durable_end_offsets.iter_mut();
+        match reported.find(|(replica, _)| *replica == broker) {
+            Some((_, known)) => *known = (*known).max(end_offset),
+            None => self.durable_end_offsets.push((broker, end_offset)),
+        }
     }
 
     fn maybe_increment_high_watermark(&mut self) -> Option<Effect> {

@@ -96,4 +96,10 @@ impl PartitionLog {
     pub(super) fn watch_now(&self) -> Duration {
         self.files.append_watch().map_or(Duration::ZERO, AppendWatch::now)
     }
+
+    /// Microseconds on the watch's clock since `began`.
+    pub(super) fn watched_us_since(&self, began: Duration) -> u64 {
+        let took = self.watch_now().saturating_sub(began);
+        u64::try_from(took.as_micros()).unwrap_or(u64::MAX)
+    }
 }

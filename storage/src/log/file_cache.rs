@@ -14,6 +14,7 @@ use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 
 use super::append_watch::AppendWatch;
+use super::file_name::FileName;
 use crate::disk::{Disk, File, OpenMode};
 
 /// The bound on open files, shared by the logs of a broker. Named `max open log files`; see [`FileCache::open_files`].
@@ -39,12 +40,12 @@ pub struct CachedFile {
 #[derive(Debug)]
 struct Place {
     dir: Arc<Path>,
-    name: Box<str>,
+    name: FileName,
 }
 
 impl Place {
     fn path(&self) -> PathBuf {
-        self.dir.join(&*self.name)
+        self.dir.join(self.name.to_string())
     }
 
     fn rename(&mut self, disk: &Disk, name: String) -> io::Result<()> {
@@ -185,7 +186,8 @@ impl CachedFile {
     /// The file system's.
     pub fn change_suffix(&self, disk: &Disk, from: &str, to: &str) -> io::Result<()> {
         let mut place = self.place.lock();
-        if let Some(stem) = place.name.strip_suffix(from)
+        let name = place.name.to_string();
+        if let Some(stem) = name.strip_suffix(from)
             && disk.exists(&place.path())?
         {
             let name = format!("{stem}{to}");

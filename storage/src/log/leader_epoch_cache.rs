@@ -36,6 +36,8 @@ impl LeaderEpochCache {
         }
         self.entries
             .retain(|entry| entry.epoch < epoch && entry.start_offset < start_offset);
+        // Most logs have one for as long as they are open.
+        self.entries.reserve_exact(1);
         self.entries.push(EpochEntry { epoch, start_offset });
         true
     }

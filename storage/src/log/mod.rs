@@ -22,6 +22,7 @@ mod damage_tests;
 pub mod error;
 mod extent;
 pub mod file_cache;
+mod file_name;
 mod flush;
 mod flush_together;
 mod index_file;

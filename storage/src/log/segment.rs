@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use protocol_compat::record_batch::batch::{BATCH_HEADER_BYTES, claimed_size};
 
 use super::file_cache::{CachedFile, FileCache};
+pub use super::file_name::{base_offset_of, file_name};
 use super::index_file::{IndexFile, offset_entry, read_offset_entry, read_time_entry, time_entry};
 use super::scan::{Scan, Step};
 use super::tail::{CURRENT_MAGIC, MAGIC_AT};
@@ -43,17 +44,6 @@ pub struct Segment {
     is_flushed: AtomicBool,
     /// The file is longer than its content.
     is_preallocated: AtomicBool,
-}
-
-/// File name of a segment's part.
-pub fn file_name(base_offset: i64, extension: &str) -> String {
-    format!("{base_offset:020}.{extension}")
-}
-
-/// Base offset of a segment file with this extension.
-pub fn base_offset_of(name: &str, extension: &str) -> Option<i64> {
-    let digits = name.strip_suffix(extension)?.strip_suffix('.')?;
-    (digits.len() == 20).then(|| digits.parse().ok()).flatten()
 }
 
 impl Segment {

@@ -32,8 +32,8 @@ pub(super) struct Writer {
     pub unsynced_names: bool,
     /// Bytes of the active segment since its last index entry.
     pub bytes_since_index: u64,
-    /// Time that making directory and segment files has taken so far, where appends are watched.
-    pub made_files: Duration,
+    /// Microseconds that making directory and segment files has taken so far, where appends are watched.
+    pub made_files_us: u64,
 }
 
 impl Writer {
@@ -56,9 +56,10 @@ impl PartitionLog {
     pub(super) fn write_queue_until(&self, ticket: u64, course: &mut Course<'_>) -> Result<(), AppendError> {
         let mut writer = course.lock(&self.writer);
         if writer.done_ticket < ticket && !self.is_failed() {
-            let made_files = writer.made_files;
+            let made_files_us = writer.made_files_us;
             self.write_queue(&mut writer);
-            course.made_files = writer.made_files.saturating_sub(made_files);
+            let made_files_us = writer.made_files_us.saturating_sub(made_files_us);
+            course.made_files = Duration::from_micros(made_files_us);
         }
         if writer
             .no_space
@@ -228,7 +229,7 @@ impl PartitionLog {
         }
         writer.is_created = true;
         writer.unsynced_names = true;
-        writer.made_files += self.watch_now().saturating_sub(began);
+        writer.made_files_us = writer.made_files_us.saturating_add(self.watched_us_since(began));
         Ok(())
     }
 
@@ -258,7 +259,7 @@ impl PartitionLog {
         let mut segments = self.segments.load().as_ref().clone();
         segments.push(segment);
         self.segments.store(Arc::new(segments));
-        writer.made_files += self.watch_now().saturating_sub(began);
+        writer.made_files_us = writer.made_files_us.saturating_add(self.watched_us_since(began));
         Ok(())
     }
 
