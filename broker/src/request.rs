@@ -65,7 +65,9 @@ impl RequestContext {
     pub fn respond_at<M: ResponseMessage + ErrorCodes>(&self, version: i16, message: &M) -> ResponseFrame {
         let _encode = stages::enter(Stage::Encode);
         ResponseFrame {
-            pieces: encode_response(version, self.correlation_id, message).map(|frame| vec![frame]),
+            pieces: encode_response(version, self.correlation_id, message)
+                .map(|frame| vec![frame])
+                .map_err(NoFrame::from),
             api_key: self.api_key,
             errors: errors_of(version, message),
         }
@@ -75,7 +77,7 @@ impl RequestContext {
     pub fn respond_again(&self, rest: Bytes) -> ResponseFrame {
         let _encode = stages::enter(Stage::Encode);
         ResponseFrame {
-            pieces: encode_again(self.correlation_id, rest),
+            pieces: encode_again(self.correlation_id, rest).map_err(NoFrame::from),
             api_key: self.api_key,
             errors: Vec::new(),
         }
@@ -85,7 +87,7 @@ impl RequestContext {
     pub fn respond_fetch(&self, response: &FetchResponse) -> ResponseFrame {
         let _encode = stages::enter(Stage::Encode);
         ResponseFrame {
-            pieces: encode_fetch_response(self.version, self.correlation_id, response),
+            pieces: encode_fetch_response(self.version, self.correlation_id, response).map_err(NoFrame::from),
             api_key: self.api_key,
             errors: errors_of(self.version, response),
         }
@@ -127,12 +129,23 @@ fn errors_of(version: i16, response: &impl ErrorCodes) -> Vec<(ErrorCode, u64)> 
     errors
 }
 
+/// Why there is nothing to be sent, and the connection is closed.
+#[derive(Debug, Error)]
+pub enum NoFrame {
+    /// The answer could not be encoded.
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+    /// The request says so.
+    #[error(transparent)]
+    Close(#[from] CloseReason),
+}
+
 /// A whole response, ready to be sent.
 #[derive(Debug)]
 pub struct ResponseFrame {
     /// Its bytes in pieces, length prefix included; or why it could not be encoded, which closes the connection and is
-    /// a fault of this broker.
-    pub pieces: Result<Vec<Bytes>, EncodeError>,
+    /// a fault of this broker. None for a client that wants no answer.
+    pub pieces: Result<Vec<Bytes>, NoFrame>,
     /// The API that it answers.
     pub api_key: ApiKey,
     /// Its error codes, each with how often it stands in the response; empty where all succeeded.
@@ -140,6 +153,15 @@ pub struct ResponseFrame {
 }
 
 impl ResponseFrame {
+    /// What stands for the answer where the client wants none, of a request that has waited.
+    pub fn without_answer(api_key: ApiKey, outcome: Result<(), CloseReason>) -> ResponseFrame {
+        ResponseFrame {
+            pieces: outcome.map(|()| Vec::new()).map_err(NoFrame::from),
+            api_key,
+            errors: Vec::new(),
+        }
+    }
+
     /// Its length; 0 where it could not be encoded.
     pub fn bytes(&self) -> usize {
         self.pieces

@@ -38,7 +38,7 @@ use super::sends::{Sends, Write};
 use super::settings::{CONTENDED_FRAME_BYTES_PER_SECOND, MIN_FRAME_BYTES_PER_SECOND};
 use super::stages::{Recorded, Sampler};
 use super::transport::ByteStream;
-use crate::request::{CloseReason, Handled, RequestContext, ResponseFrame};
+use crate::request::{CloseReason, Handled, NoFrame, RequestContext, ResponseFrame};
 
 /// The principal of a connection without authentication.
 const ANONYMOUS: &str = "User:ANONYMOUS";
@@ -88,6 +88,15 @@ impl End {
             End::Encode(_) => "unencodable_answer",
             End::Io(_) => "io",
             End::Shutdown => "shutdown",
+        }
+    }
+}
+
+impl From<NoFrame> for End {
+    fn from(no_frame: NoFrame) -> End {
+        match no_frame {
+            NoFrame::Encode(error) => End::Encode(error),
+            NoFrame::Close(reason) => End::Request(reason),
         }
     }
 }
