@@ -4,6 +4,7 @@
 //! writes, fail or fill up at any call. Errors name the operation and the path. Nothing here retries: a failed write or
 //! sync leaves the file in an unknown state, and who sees the error must treat it so (rule S1).
 
+mod gate;
 mod real;
 mod simulated;
 mod volume;

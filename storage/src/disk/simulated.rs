@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::gate::Gate;
 use super::{DirEntry, OpenMode, Space};
 
 /// What goes wrong at a call.
@@ -31,6 +32,7 @@ pub enum SimFault {
 #[derive(Clone, Debug)]
 pub struct SimDisk {
     state: Arc<Mutex<State>>,
+    gate: Arc<Gate>,
     /// The life of the process that this handle ends with; `None` outlives every restart.
     life: Option<u64>,
 }
@@ -39,6 +41,7 @@ pub struct SimDisk {
 #[derive(Debug)]
 pub(super) struct SimFile {
     disk: SimDisk,
+    path: Box<Path>,
     inode: u64,
     boot: u64,
 }
@@ -121,8 +124,19 @@ impl SimDisk {
                 pending_names: Vec::new(),
                 locks: BTreeSet::new(),
             })),
+            gate: Arc::default(),
             life: None,
         }
+    }
+
+    /// From now on writes and syncs of files below `directory` wait, as on a disk that stalls, until [`SimDisk::go_on`].
+    pub fn stall_below(&self, directory: &Path) {
+        self.gate.close_below(directory);
+    }
+
+    /// Lets everything go on that waits, and whatever comes.
+    pub fn go_on(&self) {
+        self.gate.open();
     }
 
     /// A handle that dies with the next restart, as everything in a process does: a thread that a test's node left behind
@@ -131,6 +145,7 @@ impl SimDisk {
         let boot = self.state.lock().boot;
         SimDisk {
             state: self.state.clone(),
+            gate: self.gate.clone(),
             life: Some(boot),
         }
     }
@@ -229,6 +244,7 @@ impl SimDisk {
         };
         Ok(SimFile {
             disk: self.clone(),
+            path: path.into(),
             inode,
             boot: state.boot,
         })
@@ -626,6 +642,7 @@ impl SimFile {
     pub(super) fn write_all_vectored_at(&self, slices: &[IoSlice<'_>], at: u64) -> io::Result<()> {
         let bytes: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
         let at = usize::try_from(at).map_err(io::Error::other)?;
+        self.disk.gate.pass(&self.path);
         let mut state = self.disk.state.lock();
         if state.boot != self.boot {
             return Err(io::Error::other("the file was opened before the restart"));
@@ -658,6 +675,7 @@ impl SimFile {
     }
 
     pub(super) fn sync(&self) -> io::Result<()> {
+        self.disk.gate.pass(&self.path);
         self.with_inode(|inode| {
             inode.pending.clear();
             inode.durable.clone_from(&inode.content);
