@@ -16,6 +16,28 @@ const MOST_NICENESS: i32 = 19;
 
 thread_local! {
     static DELAY: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+    static IS_HERE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether the calling thread does such work at the moment: nobody else waits for it.
+pub(crate) fn is_on_this_thread() -> bool {
+    IS_HERE.get()
+}
+
+/// The thread does such work until this is dropped.
+struct Here;
+
+impl Here {
+    fn begin() -> Here {
+        IS_HERE.set(true);
+        Here
+    }
+}
+
+impl Drop for Here {
+    fn drop(&mut self) {
+        IS_HERE.set(false);
+    }
 }
 
 /// From now on work on this thread's runtime begins so much later, as behind a slow disk, while everything else goes on. It
@@ -40,7 +62,10 @@ pub(crate) fn spawn<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static
                 work()
             })
         }
-        _ => tokio::task::spawn_blocking(work),
+        _ => tokio::task::spawn_blocking(|| {
+            let _here = Here::begin();
+            work()
+        }),
     }
 }
 
@@ -73,6 +98,7 @@ pub(crate) fn spawn_aside<T: Send + 'static>(
                 tracing::warn!(thread = name, %cause, "a thread keeps the usual priority");
             }
             let _runtime = runtime.enter();
+            let _here = Here::begin();
             work()
         };
         let thread = std::thread::Builder::new()

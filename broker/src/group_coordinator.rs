@@ -186,7 +186,7 @@ impl GroupCoordinator {
         }
     }
 
-    /// OffsetCommit that takes effect before this returns, if the group's shard is loaded; otherwise the request comes back.
+    /// OffsetCommit that takes effect before this returns, if the group's shard is loaded and its disk does not stall; otherwise the request comes back.
     ///
     /// # Errors
     /// The request, for [`GroupCoordinator::commit_offsets`].
@@ -202,6 +202,9 @@ impl GroupCoordinator {
         let Some(shard) = slot.and_then(|slot| slot.running()) else {
             return Err(Box::new(request));
         };
+        if shard.watch().is_stalling() {
+            return Err(Box::new(request));
+        }
         let topics = request.topics.clone();
         let answer = shard.submit(|token| Input::CommitOffsets(token, request));
         Ok(async move {
@@ -354,7 +357,7 @@ impl GroupCoordinator {
     async fn submit(
         &self,
         group_id: &str,
-        input: impl FnOnce(RequestToken) -> Input,
+        input: impl FnOnce(RequestToken) -> Input + Send + 'static,
     ) -> Result<Reply, ErrorCode> {
         self.submit_to(self.partition_of(group_id), input).await
     }
@@ -362,10 +365,11 @@ impl GroupCoordinator {
     async fn submit_to(
         &self,
         partition: i32,
-        input: impl FnOnce(RequestToken) -> Input,
+        input: impl FnOnce(RequestToken) -> Input + Send + 'static,
     ) -> Result<Reply, ErrorCode> {
         let shard = self.shard(partition).await?;
-        let answer = shard.submit(input)?;
+        let watch = shard.watch().clone();
+        let answer = watch.run(move || shard.submit(input)).await?;
         // The sender is only dropped with a shard that was given up.
         answer.await.map_err(|_| ErrorCode::NotCoordinator)
     }
@@ -376,10 +380,17 @@ impl GroupCoordinator {
         partition: i32,
         read: impl Fn(&Shard, &dyn CommittedOffsets) -> R,
     ) -> Result<R, ErrorCode> {
-        if let Ok(seen) = self.shard(partition).await?.read(&read) {
+        if let Ok(seen) = self.free_shard(partition).await?.read(&read) {
             return Ok(seen);
         }
-        self.shard(partition).await?.read(&read)
+        self.free_shard(partition).await?.read(&read)
+    }
+
+    /// A shard that no stalled disk holds.
+    async fn free_shard(&self, partition: i32) -> Result<Arc<ShardRuntime>, ErrorCode> {
+        let shard = self.shard(partition).await?;
+        shard.is_free().await;
+        Ok(shard)
     }
 
     fn running(&self) -> Vec<Arc<ShardRuntime>> {

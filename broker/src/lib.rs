@@ -8,6 +8,7 @@ pub mod clock;
 pub mod config;
 pub mod controller_server;
 pub mod controller_state;
+pub mod disk_stalls;
 pub mod dynamic_broker_keys;
 pub mod error_codes;
 pub mod fetch_session;

@@ -8,6 +8,7 @@ mod logging;
 mod signals;
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use tracing::{error, info};
 
@@ -16,6 +17,7 @@ use self::args::{Bench, Command};
 use self::exit::exit_code;
 use crate::bench::{self, LimitsArgs, LoadArgs};
 use crate::config::{ConfigSources, NodeConfig, read_settings};
+use crate::disk_stalls::{DiskStalls, NodeRuntime};
 use crate::server::{Server, StartError};
 
 /// Does what was typed: runs a node until it is told to stop, or measures the machine or a broker.
@@ -61,9 +63,8 @@ fn run_node(args: &Args) -> ExitCode {
     for report in reports {
         info!("{report}");
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    match runtime {
-        Ok(runtime) => runtime.block_on(serve(config)),
+    match NodeRuntime::start(&config.directories()) {
+        Ok(runtime) => runtime.block_on(serve(config, runtime.disk_stalls().clone())),
         Err(cause) => fail(&StartError::Runtime(cause)),
     }
 }
@@ -82,13 +83,13 @@ fn configure(args: &Args) -> Result<(NodeConfig, Vec<String>), StartError> {
     Ok((config, reports))
 }
 
-async fn serve(config: NodeConfig) -> ExitCode {
+async fn serve(config: NodeConfig, disk_stalls: Arc<DiskStalls>) -> ExitCode {
     // Asked for before the start, so that a signal during the start is not lost.
     let mut stop = match signals::StopSignals::listen() {
         Ok(stop) => stop,
         Err(cause) => return fail(&StartError::Runtime(cause)),
     };
-    let mut server = match Server::start(config).await {
+    let mut server = match Server::start(config, disk_stalls).await {
         Ok(server) => server,
         Err(error) => return fail(&error),
     };

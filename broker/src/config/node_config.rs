@@ -180,6 +180,15 @@ impl NodeConfig {
             settings,
         })
     }
+
+    /// Every directory that holds logs: the log directories, and that of the metadata log, whose id is the voter's.
+    pub fn directories(&self) -> Vec<PathBuf> {
+        let mut directories = self.log_dirs.clone();
+        if !directories.contains(&self.metadata_log_dir) {
+            directories.push(self.metadata_log_dir.clone());
+        }
+        directories
+    }
 }
 
 fn flag(settings: &Settings, key: &str) -> bool {

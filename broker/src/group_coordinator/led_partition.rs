@@ -7,6 +7,8 @@ use futures_util::future::BoxFuture;
 use protocol_compat::{ErrorCode, TopicId};
 use storage::log::PartitionLog;
 
+use crate::disk_stalls::DirectoryWatch;
+
 /// The partitions of this node.
 pub trait LedPartitions: Send + Sync + 'static {
     /// A partition of a topic, opened if it is not.
@@ -22,6 +24,8 @@ pub trait LedPartition: Send + Sync + 'static {
     fn topic_id(&self) -> TopicId;
     /// Whether the topic was deleted, or created again under another id.
     fn is_gone(&self) -> bool;
+    /// Its log directory.
+    fn watch(&self) -> DirectoryWatch;
     /// The log; the high watermark in it is the partition's.
     fn log(&self) -> &Arc<PartitionLog>;
     /// Appends the coordinator's batches and returns the offset of the first record.

@@ -22,6 +22,7 @@ use super::record_batches;
 use super::store_rows::{self, StoreRows};
 use crate::config::NodeConfig;
 use crate::controller_server::ControllerHandle;
+use crate::disk_stalls::DirectoryWatch;
 use crate::internal_topics::creatable_topic;
 use crate::metadata_cache::MetadataCache;
 
@@ -244,6 +245,10 @@ impl LogOffsetsPartition {
 }
 
 impl OffsetsPartition for LogOffsetsPartition {
+    fn watch(&self) -> DirectoryWatch {
+        self.led.watch()
+    }
+
     fn append(&self, records: &[CoordinatorRecord], now_ms: i64) -> Result<i64, ErrorCode> {
         let max_batch_bytes =
             usize::try_from(self.led.log().config().max_message_bytes).unwrap_or(usize::MAX);

@@ -10,6 +10,7 @@ use protocol_compat::ErrorCode;
 use tokio::sync::watch;
 
 use super::offsets_topic::{OffsetsPartition, OffsetsTopic};
+use crate::disk_stalls::DirectoryWatch;
 
 /// The topic. What was committed outlives the coordinator, as on a disk.
 #[derive(Clone)]
@@ -116,6 +117,10 @@ impl OffsetsTopic for MemoryOffsetsTopic {
 }
 
 impl OffsetsPartition for MemoryPartition {
+    fn watch(&self) -> DirectoryWatch {
+        DirectoryWatch::unwatched()
+    }
+
     fn append(&self, records: &[CoordinatorRecord], _now_ms: i64) -> Result<i64, ErrorCode> {
         let mut log = self.log.lock();
         if let Some(error) = log.append_error {

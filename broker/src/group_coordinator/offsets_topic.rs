@@ -9,6 +9,8 @@ use metadata::group::{CommittedOffsets, CoordinatorRecord};
 use metadata::image::TopicsImage;
 use protocol_compat::ErrorCode;
 
+use crate::disk_stalls::DirectoryWatch;
+
 /// The topic.
 pub trait OffsetsTopic: Send + Sync + 'static {
     /// How many partitions it has, or will have once it is created.
@@ -28,6 +30,8 @@ pub trait OffsetsTopic: Send + Sync + 'static {
 
 /// One partition.
 pub trait OffsetsPartition: Send + Sync + 'static {
+    /// The log directory that it lies in.
+    fn watch(&self) -> DirectoryWatch;
     /// Appends the records together and returns the offset of the first.
     ///
     /// # Errors

@@ -20,10 +20,17 @@ use super::GroupCoordinatorConfig;
 use super::offsets_topic::OffsetsPartition;
 use super::timer_task::{NO_DEADLINE, TimerWake};
 use crate::clock::Clock;
+use crate::disk_stalls::DirectoryWatch;
+
+/// Between two looks whether a stalled disk still holds a shard: little beside any stall.
+const LOOK_AGAIN_MS: i64 = 5;
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(LOOK_AGAIN_MS.unsigned_abs());
 
 /// A loaded shard.
 pub(super) struct ShardRuntime {
     offsets: Arc<dyn OffsetsPartition>,
+    /// Of the directory in which the records are appended: whoever waits for the lock may wait for its disk.
+    watch: DirectoryWatch,
     clock: Clock,
     commit_timeout: Duration,
     timers: Arc<TimerWake>,
@@ -62,6 +69,7 @@ impl ShardRuntime {
         timers: Arc<TimerWake>,
     ) -> Arc<ShardRuntime> {
         let runtime = Arc::new(ShardRuntime {
+            watch: offsets.watch(),
             offsets,
             clock,
             commit_timeout: config.commit_timeout,
@@ -104,6 +112,23 @@ impl ShardRuntime {
         Ok(receiver)
     }
 
+    /// The log directory of its partition.
+    pub(super) fn watch(&self) -> &DirectoryWatch {
+        &self.watch
+    }
+
+    /// Whether somebody has the shard who may be waiting for a disk that stalls: whoever asked now would wait, too.
+    fn is_held_by_a_disk(&self) -> bool {
+        self.watch.is_stalling() && self.state.is_locked()
+    }
+
+    /// Resolves when no stalled disk holds the shard. To wait so holds no thread.
+    pub(super) async fn is_free(&self) {
+        while self.is_held_by_a_disk() {
+            tokio::time::sleep(LOOK_AGAIN_AFTER).await;
+        }
+    }
+
     /// Lets the shard act on something that nobody waits for.
     pub(super) fn act(self: &Arc<Self>, input: Input) {
         self.turn(|runtime, state| runtime.step(state, input));
@@ -117,6 +142,7 @@ impl ShardRuntime {
         &self,
         read: impl FnOnce(&Shard, &dyn CommittedOffsets) -> R,
     ) -> Result<R, ErrorCode> {
+        let _inside = self.watch.enter();
         let mut state = self.state.lock();
         let state = &mut *state;
         let seen = self.with_rows(|rows| read(&state.shard, rows));
@@ -148,6 +174,7 @@ impl ShardRuntime {
 
     /// Drops groups without members from memory.
     pub(super) fn evict_idle(&self) {
+        let _inside = self.watch.enter();
         let mut state = self.state.lock();
         let state = &mut *state;
         if let Err(code) = self.with_rows(|rows| state.shard.evict_idle(rows)) {
@@ -160,6 +187,9 @@ impl ShardRuntime {
         let next = self.next_deadline_ms.load(Ordering::Acquire);
         if next > self.clock.monotonic_ms() {
             return next;
+        }
+        if self.is_held_by_a_disk() {
+            return self.clock.monotonic_ms().saturating_add(LOOK_AGAIN_MS);
         }
         // A turn ends with the timers that are due.
         self.turn(|_, _| Ok(Step::default()));
@@ -209,6 +239,7 @@ impl ShardRuntime {
 
     /// One decision and everything that follows from it, under the lock.
     fn turn(self: &Arc<Self>, decide: impl FnOnce(&Self, &mut State) -> Result<Step, ErrorCode>) {
+        let _inside = self.watch.enter();
         let mut state = self.state.lock();
         let state = &mut *state;
         if self.is_unloaded() {
@@ -316,6 +347,7 @@ impl ShardRuntime {
     async fn await_commits(self: Arc<Self>) {
         while let Some(end_offset) = self.first_in_flight() {
             let waited = tokio::time::timeout(self.commit_timeout, self.offsets.committed(end_offset)).await;
+            self.is_free().await;
             let mut state = self.state.lock();
             let state = &mut *state;
             match waited {

@@ -151,6 +151,7 @@ mod tests {
             logs,
             &Settings::default(),
             Clock::real(),
+            crate::disk_stalls::DiskStalls::unwatched(),
         ))
     }
 

@@ -21,13 +21,15 @@ use protocol_compat::messages::fetch::{
 };
 use protocol_compat::messages::{FetchRequest, FetchResponse};
 use protocol_compat::{ErrorCode, TopicId};
+use tokio::time::Sleep;
 
+use crate::disk_stalls::DirectoryIndex;
 use crate::fetch_session::{
     AnswerSummary, FetchContext, FetchKey, FetchSessionCache, FetchTarget, Renewed, SessionRequest,
 };
 use crate::replica_manager::{
-    ChangedPartitions, FetchLimits, Isolation, Partition, PartitionFetch, PartitionRead, PartitionWatch,
-    Renewal, ReplicaManager, read_or_wait,
+    ChangedPartitions, FetchLimits, FetchWait, Isolation, Partition, PartitionFetch, PartitionRead,
+    PartitionWatch, Renewal, ReplicaManager, read_or_wait, stalling_directories,
 };
 use crate::request::{Handled, RequestContext};
 
@@ -93,20 +95,52 @@ fn read(mut fetch: Fetch, limits: FetchLimits, ctx: &RequestContext) -> Handled 
     if !fetch.has_readable() {
         return Handled::Now(ctx.respond_fetch(&fetch.answer(Vec::new())));
     }
-    match read_or_wait(fetch.readable(), limits) {
+    let readable = fetch.readable();
+    let stalling = stalling_directories(fetch.replicas.disk_stalls(), &readable);
+    if !stalling.is_empty() {
+        return read_aside(fetch, readable, stalling, limits, ctx);
+    }
+    match read_or_wait(readable, limits) {
         Ok(reads) => Handled::Now(ctx.respond_fetch(&fetch.answer(reads))),
         Err(wait) => {
             let ctx = ctx.clone();
             Handled::Later(Box::pin(async move {
-                let (changed, mut watches) = fetch.changes();
-                let renew = || fetch.renew(&changed, &mut watches);
-                let reads = wait
-                    .finish(&changed, renew, tokio::time::sleep(limits.max_wait))
-                    .await;
+                let reads = finish(&mut fetch, wait, tokio::time::sleep(limits.max_wait)).await;
                 ctx.respond_fetch(&fetch.answer(reads))
             }))
         }
     }
+}
+
+/// Reads where a disk may be waited for. The connection begins no other fetch before the answer.
+fn read_aside(
+    mut fetch: Fetch,
+    readable: Vec<PartitionFetch>,
+    stalling: Vec<DirectoryIndex>,
+    limits: FetchLimits,
+    ctx: &RequestContext,
+) -> Handled {
+    let ctx = ctx.clone();
+    Handled::Later(Box::pin(async move {
+        let deadline = tokio::time::sleep(limits.max_wait);
+        let stalls = fetch.replicas.disk_stalls().clone();
+        let reads = match stalls
+            .aside(stalling, move || read_or_wait(readable, limits))
+            .await
+        {
+            Ok(reads) => reads,
+            Err(wait) => finish(&mut fetch, wait, deadline).await,
+        };
+        ctx.respond_fetch(&fetch.answer(reads))
+    }))
+}
+
+/// Waits for what `wait` lacks.
+async fn finish(fetch: &mut Fetch, wait: FetchWait, deadline: Sleep) -> Vec<PartitionRead> {
+    let stalls = fetch.replicas.disk_stalls().clone();
+    let (changed, mut watches) = fetch.changes();
+    let renew = || fetch.renew(&changed, &mut watches);
+    wait.finish(&stalls, &changed, renew, deadline).await
 }
 
 /// An answer that only says what is wrong with the session.

@@ -159,6 +159,7 @@ struct Found {
 }
 
 fn locate(partition: &Partition, place: Place, bound: Bound) -> Result<Option<Found>, ErrorCode> {
+    let _inside = partition.enter();
     let log = partition.log();
     let end = match bound {
         Bound::HighWatermark => log.high_watermark(),

@@ -25,9 +25,10 @@ use protocol_compat::{ErrorCode, TopicId};
 use storage::log::{AppendError, AppendInfo, AppendOrigin, RecordProblem};
 use tracing::info;
 
+use crate::disk_stalls::DirectoryIndex;
 use crate::error_codes;
 use crate::replica_manager::{Acknowledgement, ReplicaManager, RequiredAcks};
-use crate::request::{CloseReason, Handled, RequestContext};
+use crate::request::{CloseReason, Handled, RequestContext, ResponseFrame};
 
 /// The client id of Kafka's own admin tools, which may write to internal topics.
 const ADMIN_CLIENT: &str = "__admin_client";
@@ -46,9 +47,16 @@ pub fn handle(replicas: &Arc<ReplicaManager>, ctx: &RequestContext, body: Bytes)
     };
     let acks = request.acks;
     let timeout = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
+    let stalling = stalling_directories(replicas, ctx, &request);
+    if !stalling.is_empty() {
+        return append_aside(replicas, ctx, request, stalling);
+    }
     let mut appended = append_all(replicas, ctx, request);
     if acks == 0 {
-        return finish_without_answer(ctx, &appended);
+        return match finish_without_answer(ctx, &appended) {
+            Ok(()) => Handled::NoReply,
+            Err(reason) => Handled::Close(reason),
+        };
     }
     let waits = appended.take_waits();
     if waits.is_empty() {
@@ -57,6 +65,54 @@ pub fn handle(replicas: &Arc<ReplicaManager>, ctx: &RequestContext, body: Bytes)
     let ctx = ctx.clone();
     Handled::Later(Box::pin(async move {
         appended.acknowledge(waits, timeout).await;
+        ctx.respond(&appended.into_response(ctx.version))
+    }))
+}
+
+/// The directories of the request's partitions whose disk stalls. A partition that is not open may lie in any of them.
+fn stalling_directories(
+    replicas: &ReplicaManager,
+    ctx: &RequestContext,
+    request: &ProduceRequest,
+) -> Vec<DirectoryIndex> {
+    let by_id = ctx.version >= FIRST_WITH_TOPIC_ID;
+    let touched = request.topic_data.iter().flat_map(|topic| {
+        let id = if by_id {
+            TopicId(topic.topic_id)
+        } else {
+            TopicId::default()
+        };
+        let partitions = topic.partition_data.iter();
+        partitions.map(move |data| replicas.directory_of(&topic.name, id, data.index))
+    });
+    replicas.disk_stalls().stalling_among(touched)
+}
+
+/// Appends where a disk may be waited for, while the connection begins nothing else: its requests keep their order, as when
+/// it waits itself.
+fn append_aside(
+    replicas: &Arc<ReplicaManager>,
+    ctx: &RequestContext,
+    request: ProduceRequest,
+    stalling: Vec<DirectoryIndex>,
+) -> Handled {
+    let acks = request.acks;
+    let timeout = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
+    let (replicas, ctx) = (replicas.clone(), ctx.clone());
+    Handled::Exclusive(Box::pin(async move {
+        let stalls = replicas.disk_stalls().clone();
+        let append = {
+            let ctx = ctx.clone();
+            move || append_all(&replicas, &ctx, request)
+        };
+        let mut appended = stalls.aside(stalling, append).await;
+        if acks == 0 {
+            return ResponseFrame::without_answer(ctx.api_key, finish_without_answer(&ctx, &appended));
+        }
+        let waits = appended.take_waits();
+        if !waits.is_empty() {
+            appended.acknowledge(waits, timeout).await;
+        }
         ctx.respond(&appended.into_response(ctx.version))
     }))
 }
@@ -366,13 +422,13 @@ impl AppendedTopics {
 }
 
 /// A client that wants no answer learns of an error by losing the connection, as in Kafka.
-fn finish_without_answer(ctx: &RequestContext, appended: &AppendedTopics) -> Handled {
+fn finish_without_answer(ctx: &RequestContext, appended: &AppendedTopics) -> Result<(), CloseReason> {
     let failed = appended
         .partitions
         .iter()
         .find(|partition| partition.answer.error_code != 0);
     let Some(failed) = failed else {
-        return Handled::NoReply;
+        return Ok(());
     };
     info!(
         peer = %ctx.peer,
@@ -380,5 +436,5 @@ fn finish_without_answer(ctx: &RequestContext, appended: &AppendedTopics) -> Han
         error = ErrorCode::from_code(failed.answer.error_code).name(),
         "closing a connection: a produce request with acks=0 failed"
     );
-    Handled::Close(CloseReason::FailedWithoutReply)
+    Err(CloseReason::FailedWithoutReply)
 }

@@ -64,6 +64,7 @@ impl Node {
             Arc::new(logs),
             &Settings::default(),
             Clock::real(),
+            crate::disk_stalls::DiskStalls::unwatched(),
         );
         let replicas = Arc::new(replicas);
         Ok(Node { cache, replicas })

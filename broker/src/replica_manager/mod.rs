@@ -36,11 +36,13 @@ pub use self::partition::{Acknowledgement, Partition, RequiredAcks};
 pub use self::partition_watch::PartitionWatch;
 pub use self::read::{
     FetchLimits, FetchWait, Isolation, PartitionFetch, PartitionRead, Renewal, read_or_wait,
+    stalling_directories,
 };
 use self::topic_configs::TopicConfigs;
 pub use self::watch::ChangedPartitions;
 use crate::clock::Clock;
 use crate::config::{Settings, table};
+use crate::disk_stalls::{DirectoryIndex, DiskStalls};
 use crate::metadata_cache::MetadataCache;
 
 /// How many partitions may be opening at one time before two of them can wait for each other by chance.
@@ -53,6 +55,7 @@ pub struct ReplicaManager {
     logs: Arc<LogManager>,
     from_file: BTreeMap<String, String>,
     clock: Clock,
+    disk_stalls: Arc<DiskStalls>,
     configs: TopicConfigs,
     /// The metadata of the start, kept while a log directory is unread.
     at_start: OnceLock<Arc<MetadataImage>>,
@@ -68,6 +71,7 @@ impl ReplicaManager {
         logs: Arc<LogManager>,
         settings: &Settings,
         clock: Clock,
+        disk_stalls: Arc<DiskStalls>,
     ) -> ReplicaManager {
         ReplicaManager {
             node_id,
@@ -75,6 +79,7 @@ impl ReplicaManager {
             logs,
             from_file: settings.from_file(),
             clock,
+            disk_stalls,
             configs: TopicConfigs::default(),
             at_start: OnceLock::new(),
             open: RwLock::default(),
@@ -137,6 +142,7 @@ impl ReplicaManager {
         registration: &PartitionImage,
     ) -> Result<Arc<Partition>, ErrorCode> {
         let key = (topic.id, index);
+        let _inside = self.disk_stalls.enter(None);
         let _turn = self.turn_of(&key).lock();
         if let Some(partition) = self.open.read().get(&key) {
             return Ok(partition.clone());
@@ -153,7 +159,14 @@ impl ReplicaManager {
                 error!(partition = %topic_partition, %cause, "could not open a partition");
                 ErrorCode::KafkaStorageError
             })?;
-        let partition = Partition::new(topic.id, registration, log, self.logs.clone(), &events);
+        let partition = Partition::new(
+            topic.id,
+            registration,
+            log,
+            self.logs.clone(),
+            &self.disk_stalls,
+            &events,
+        );
         self.open.write().insert(key, partition.clone());
         // An image that came while the log was opened did not find the partition among the open ones.
         self.follow(&partition, &self.cache.image());
@@ -276,6 +289,22 @@ impl ReplicaManager {
     /// The newest metadata.
     pub fn image(&self) -> Arc<MetadataImage> {
         self.cache.image()
+    }
+
+    /// What the runtime's workers do on the disks.
+    pub fn disk_stalls(&self) -> &Arc<DiskStalls> {
+        &self.disk_stalls
+    }
+
+    /// The directory of a partition, by topic id or, where that is nil, by name; `None` where it is not open.
+    pub fn directory_of(&self, name: &str, id: TopicId, index: i32) -> Option<DirectoryIndex> {
+        let image = self.cache.image();
+        let topic = if id.is_nil() {
+            image.topics.by_name(name)
+        } else {
+            image.topics.by_id(id)
+        }?;
+        self.open.read().get(&(topic.id, index))?.directory()
     }
 
     /// The logs below the partitions.

@@ -17,6 +17,7 @@ use tokio::sync::Notify;
 
 use super::leadership;
 use super::purgatory::{Progress, Purgatory, Until};
+use crate::disk_stalls::{DirectoryIndex, DirectoryWatch, DiskStalls, Inside};
 
 /// A partition that is open on this node.
 pub struct Partition {
@@ -25,6 +26,7 @@ pub struct Partition {
     logs: Arc<LogManager>,
     /// Of the log's directory.
     room: Option<Arc<Room>>,
+    watch: DirectoryWatch,
     leader_epoch: AtomicI32,
     /// Of the registration that is taken over.
     partition_epoch: AtomicI32,
@@ -88,17 +90,20 @@ impl Partition {
         registration: &PartitionImage,
         log: Arc<PartitionLog>,
         logs: Arc<LogManager>,
+        disk_stalls: &Arc<DiskStalls>,
         events: &PartitionEvents,
     ) -> Arc<Partition> {
         let leader_epoch = registration.leader_epoch.0;
         log.begin_leader_epoch(leader_epoch);
         let leader = leadership::begin(registration, &log);
         let room = logs.room(log.topic_partition());
+        let watch = DirectoryWatch::new(disk_stalls, log.dir().parent());
         let partition = Arc::new(Partition {
             topic_id,
             log,
             logs,
             room,
+            watch,
             leader_epoch: AtomicI32::new(leader_epoch),
             partition_epoch: AtomicI32::new(registration.partition_epoch),
             appended_bytes: AtomicU64::new(0),
@@ -126,6 +131,21 @@ impl Partition {
     /// The log.
     pub fn log(&self) -> &Arc<PartitionLog> {
         &self.log
+    }
+
+    /// The log directory, if it is watched.
+    pub fn directory(&self) -> Option<DirectoryIndex> {
+        self.watch.directory()
+    }
+
+    /// The log directory for those who know no other.
+    pub fn watch(&self) -> &DirectoryWatch {
+        &self.watch
+    }
+
+    /// The calling thread touches the partition's directory until the result is dropped.
+    pub fn enter(&self) -> Inside<'_> {
+        self.watch.enter()
     }
 
     /// The epoch of this node's leadership.
@@ -206,6 +226,7 @@ impl Partition {
         if origin == AppendOrigin::Client && room.is_some_and(|room| !room.has_some()) {
             return Err(AppendError::NoSpace);
         }
+        let _inside = self.enter();
         let size = batches.len() as u64;
         // Counted before the log publishes, so that a fetch that this append wakes sees it.
         let before = self.appended_bytes.fetch_add(size, Ordering::AcqRel);

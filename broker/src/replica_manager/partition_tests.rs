@@ -40,7 +40,14 @@ fn partition(flush_messages: i64) -> Arc<Partition> {
     };
     let log = logs.get_or_open(&place, id, Arc::new(config), Some(events.clone()), 0);
     let registration = PartitionImage::created(vec![BrokerId(1)], Vec::new(), vec![BrokerId(1)]);
-    Partition::new(id, &registration, log.expect("an empty log"), logs, &events)
+    Partition::new(
+        id,
+        &registration,
+        log.expect("an empty log"),
+        logs,
+        &crate::disk_stalls::DiskStalls::unwatched(),
+        &events,
+    )
 }
 
 fn append(partition: &Partition) -> AppendInfo {

@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 
 use super::partition::Partition;
 use super::watch::ChangedPartitions;
+use crate::disk_stalls::{DirectoryIndex, DiskStalls};
 use crate::error_codes;
 
 /// How far a consumer may read.
@@ -160,6 +161,7 @@ impl FetchWait {
     /// `changed` is told of changes by watches on the partitions; `renew` takes what was told and arms these watches again.
     pub async fn finish(
         mut self,
+        stalls: &Arc<DiskStalls>,
         changed: &Arc<ChangedPartitions>,
         mut renew: impl FnMut() -> Renewal + Send,
         deadline: impl Future<Output = ()> + Send,
@@ -169,7 +171,7 @@ impl FetchWait {
         let _awaited = changed.wait(&wake);
         // What happened before there were watches was told to nobody.
         if self.appended() > 0 || self.has_news() {
-            self.read();
+            self.read(stalls).await;
         }
         let mut is_stale = false;
         while !is_done(&self.round, self.limits) {
@@ -180,7 +182,7 @@ impl FetchWait {
             };
             if is_over {
                 if is_stale {
-                    self.read();
+                    self.read(stalls).await;
                 }
                 break;
             }
@@ -191,7 +193,7 @@ impl FetchWait {
                     must_answer,
                 } => {
                     self.partitions = partitions;
-                    self.read();
+                    self.read(stalls).await;
                     self.round.must_answer |= must_answer;
                     is_stale = false;
                     continue;
@@ -199,7 +201,7 @@ impl FetchWait {
                 Renewal::Over => break,
             }
             if self.has_enough() {
-                self.read();
+                self.read(stalls).await;
                 is_stale = false;
             } else {
                 is_stale = true;
@@ -208,9 +210,18 @@ impl FetchWait {
         self.round.reads
     }
 
-    fn read(&mut self) {
+    /// Reads where it is, or aside where a disk stalls.
+    async fn read(&mut self, stalls: &Arc<DiskStalls>) {
         self.appended_bytes = appended_bytes(&self.partitions);
-        self.round = read_all(&self.partitions, self.limits);
+        let stalling = stalling_directories(stalls, &self.partitions);
+        self.round = if stalling.is_empty() {
+            read_all(&self.partitions, self.limits)
+        } else {
+            let (partitions, limits) = (self.partitions.clone(), self.limits);
+            stalls
+                .aside(stalling, move || read_all(&partitions, limits))
+                .await
+        };
     }
 
     /// Bytes appended since the round.
@@ -239,6 +250,14 @@ impl FetchWait {
     fn in_round(&self) -> impl Iterator<Item = (&PartitionFetch, &PartitionRead)> {
         self.partitions.iter().zip(&self.round.reads)
     }
+}
+
+/// The directories of these partitions whose disk stalls.
+pub fn stalling_directories(stalls: &DiskStalls, partitions: &[PartitionFetch]) -> Vec<DirectoryIndex> {
+    let open = partitions
+        .iter()
+        .filter_map(|fetch| fetch.partition.as_ref().ok());
+    stalls.stalling_among(open.map(|partition| partition.directory()))
 }
 
 fn appended_bytes(partitions: &[PartitionFetch]) -> u64 {
@@ -310,6 +329,7 @@ fn read_partition(
     if fetch.fetch_offset >= read.log_start_offset && max_bytes == 0 && !at_least_one {
         return Ok(read);
     }
+    let _inside = partition.enter();
     let info = log
         .read(fetch.fetch_offset, max_bytes, upper, at_least_one)
         .map_err(|error| error_codes::of_read(&error))?;

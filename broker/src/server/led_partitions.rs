@@ -7,6 +7,7 @@ use futures_util::future::BoxFuture;
 use protocol_compat::{ErrorCode, TopicId};
 use storage::log::{AppendOrigin, PartitionLog};
 
+use crate::disk_stalls::DirectoryWatch;
 use crate::error_codes;
 use crate::group_coordinator::{LedPartition, LedPartitions};
 use crate::replica_manager::{Partition, ReplicaManager};
@@ -30,6 +31,10 @@ impl LedPartition for ReplicaPartition {
 
     fn is_gone(&self) -> bool {
         self.0.is_gone()
+    }
+
+    fn watch(&self) -> DirectoryWatch {
+        self.0.watch().clone()
     }
 
     fn log(&self) -> &Arc<PartitionLog> {

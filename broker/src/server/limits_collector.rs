@@ -107,6 +107,11 @@ const GAUGES: &[Row] = &[
         of.replicas.logs().files().open_files()
     }),
     (
+        "kafka_log_logmanager_stallinglogdirectorycount",
+        "Log directories whose disk stalls: their partitions are served apart from the others",
+        |of| of.replicas.disk_stalls().stalling(),
+    ),
+    (
         "kafka_log_open_files_limit",
         "Segment files that are open at most",
         |of| of.max_open_log_files,

@@ -42,6 +42,7 @@ use crate::broker_lifecycle::register_broker;
 use crate::clock::Clock;
 use crate::config::NodeConfig;
 use crate::controller_server::ControllerServer;
+use crate::disk_stalls::DiskStalls;
 use crate::fetch_session::FetchSessionCache;
 use crate::group_coordinator::{GroupCoordinator, GroupCoordinatorConfig, LogOffsetsTopic, OpeningStore};
 use crate::handlers::Services;
@@ -92,14 +93,14 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a node; when this returns, clients are served.
+    /// Starts a node on a runtime that is watched so; when this returns, clients are served.
     ///
     /// # Errors
     /// Why there is no node, in one sentence for a person.
-    pub async fn start(config: NodeConfig) -> Result<Server, StartError> {
+    pub async fn start(config: NodeConfig, disk_stalls: Arc<DiskStalls>) -> Result<Server, StartError> {
         open_files::raise_limit();
         let ports = BoundPorts::open(&config)?;
-        let surroundings = Surroundings::machine(&config);
+        let surroundings = Surroundings::machine(&config, disk_stalls);
         Server::start_with(config, surroundings, ports).await
     }
 
@@ -136,6 +137,7 @@ impl Server {
             logs.clone(),
             &config.settings,
             clock,
+            surroundings.disk_stalls.clone(),
         ));
         let (failed, failures) = mpsc::channel(1);
         let controller = start_controller(&surroundings, &config, &logs, publisher.clone(), failed).await?;
@@ -271,16 +273,11 @@ fn absolute(path: &std::path::Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
-/// The metadata log's directory comes first, whose id is the voter's.
 fn open_logs(
     surroundings: &Surroundings,
     config: &NodeConfig,
     stalls: Arc<Stalls>,
 ) -> Result<LogManager, StartError> {
-    let mut paths = config.log_dirs.clone();
-    if !paths.contains(&config.metadata_log_dir) {
-        paths.push(config.metadata_log_dir.clone());
-    }
     let manager = LogManagerConfig {
         identity: NodeIdentity {
             node_id: config.node_id.0,
@@ -294,7 +291,7 @@ fn open_logs(
     };
     Ok(LogManager::open(
         &surroundings.disk,
-        &paths,
+        &config.directories(),
         manager,
         Box::new(Uuid::new_v4),
     )?)

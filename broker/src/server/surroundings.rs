@@ -1,12 +1,14 @@
 //! What a node has of the machine: a disk, a clock, and how work that blocks is done. A simulated machine has its own.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use metadata::quorum::WriterMode;
 use storage::disk::Disk;
 
 use crate::clock::Clock;
 use crate::config::NodeConfig;
+use crate::disk_stalls::DiskStalls;
 
 /// The store of committed offsets, beside the partitions of the metadata log's directory.
 const OFFSET_STORE_DIR: &str = "committed-offsets";
@@ -29,11 +31,13 @@ pub struct Surroundings {
     pub quorum_writer: WriterMode,
     /// Threads that sync for acknowledgements; without any, whoever asks for a sync does it.
     pub flush_threads: usize,
+    /// What the runtime's workers do on the disks.
+    pub disk_stalls: Arc<DiskStalls>,
 }
 
 impl Surroundings {
     /// The machine's.
-    pub fn machine(config: &NodeConfig) -> Surroundings {
+    pub fn machine(config: &NodeConfig, disk_stalls: Arc<DiskStalls>) -> Surroundings {
         Surroundings {
             disk: Disk::real(),
             clock: Clock::real(),
@@ -41,6 +45,7 @@ impl Surroundings {
             offset_store_dir: config.metadata_log_dir.join(OFFSET_STORE_DIR),
             quorum_writer: WriterMode::Thread,
             flush_threads: FLUSH_THREADS,
+            disk_stalls,
         }
     }
 }

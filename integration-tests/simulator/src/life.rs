@@ -11,6 +11,7 @@ use std::time::Duration;
 use broker::blocking;
 use broker::clock::Clock;
 use broker::config::{NodeConfig, Settings};
+use broker::disk_stalls::DiskStalls;
 use broker::network::{BoundListener, CongestionControl, ListenerSettings, SocketSettings};
 use broker::server::{Server, StartError, Surroundings};
 use futures_util::future::join_all;
@@ -169,6 +170,7 @@ impl Run {
             offset_store_dir: self.offset_store_dir(),
             quorum_writer: WriterMode::Inline,
             flush_threads: 0,
+            disk_stalls: DiskStalls::unwatched(),
         };
         self.say(format_args!("the node starts"));
         let started = Server::start_on(config, surroundings, vec![listener]).await;

@@ -29,6 +29,10 @@ impl LedPartition for Led {
         false
     }
 
+    fn watch(&self) -> DirectoryWatch {
+        DirectoryWatch::unwatched()
+    }
+
     fn log(&self) -> &Arc<PartitionLog> {
         &self.log
     }
