@@ -56,8 +56,8 @@ pub struct DiskStalls {
     /// How many marks were made.
     marks: AtomicU64,
     watchdog: OnceLock<Thread>,
-    /// The watchdog sleeps until it is woken, or is about to.
-    is_asleep: AtomicBool,
+    /// The watchdog looks now and then only.
+    rests: AtomicBool,
 }
 
 impl fmt::Debug for DiskStalls {
@@ -81,7 +81,7 @@ impl DiskStalls {
             stalling: AtomicUsize::new(0),
             marks: AtomicU64::new(0),
             watchdog: OnceLock::new(),
-            is_asleep: AtomicBool::new(false),
+            rests: AtomicBool::new(false),
         })
     }
 
@@ -95,20 +95,20 @@ impl DiskStalls {
     /// thread's own cache line and one look at a word that hardly ever changes.
     pub fn enter(&self, directory: Option<DirectoryIndex>) -> Inside<'_> {
         let inside = self.slots.enter(directory);
-        if inside.is_written_down() && self.is_asleep.load(Ordering::Relaxed) {
+        if inside.is_written_down() && self.rests.load(Ordering::Relaxed) {
             self.wake_if_all_are_inside();
         }
         inside
     }
 
-    /// As long as one worker is outside, it serves clients: only the last one that goes inside wakes the watchdog, so that a
-    /// node with little to do pays nothing.
+    /// Only the last worker that goes inside wakes the watchdog, so that a node with little to do pays nothing. One that is
+    /// held alone is found at the next look.
     #[cold]
     fn wake_if_all_are_inside(&self) {
         // Of two workers that go inside at the same moment one sees the other.
         fence(Ordering::SeqCst);
         if self.slots.are_all_inside()
-            && self.is_asleep.swap(false, Ordering::AcqRel)
+            && self.rests.swap(false, Ordering::AcqRel)
             && let Some(watchdog) = self.watchdog.get()
         {
             watchdog.unpark();

@@ -167,6 +167,11 @@ impl Drop for Inside<'_> {
 pub(super) struct Word(u64);
 
 impl Word {
+    /// How often the thread has gone inside or outside.
+    pub(super) fn changes(self) -> u64 {
+        self.0 >> DIRECTORY_BITS
+    }
+
     pub(super) fn is_inside(self) -> bool {
         self.0 & DIRECTORY_MASK != 0
     }

@@ -178,24 +178,39 @@ fn what_is_not_known_may_lie_in_any_directory_that_stalls() {
 }
 
 #[test]
-fn nobody_looks_while_nothing_happens_and_the_last_worker_that_goes_inside_wakes() {
+fn the_watchdog_rests_while_little_happens_and_the_last_worker_that_goes_inside_wakes_it() {
     let stalls = stalls(2);
     let mut hand = Hand::new(&stalls);
     drop(stalls.enter(None));
-    let looks = (0..100).take_while(|_| !hand.after(5).may_sleep).count();
+    let looks = (0..100).take_while(|_| !hand.after(5).may_rest).count();
     assert!((10..50).contains(&looks), "{looks}");
-    stalls.is_asleep.store(true, Ordering::Release);
+    drop(stalls.enter(None));
+    assert!(hand.after(100).may_rest);
+    (0..10).for_each(|_| drop(stalls.enter(None)));
+    assert!(!hand.after(100).may_rest);
+    while !hand.after(5).may_rest {}
+    stalls.rests.store(true, Ordering::Release);
     let _first = stalls.enter(None);
     assert!(
-        stalls.is_asleep.load(Ordering::Acquire),
-        "one worker is left, and nobody pays for a watch"
+        stalls.rests.load(Ordering::Acquire),
+        "one worker is left, and nobody pays for a look"
     );
     std::thread::scope(|scope| {
         let other = scope.spawn(|| drop(stalls.enter(None)));
         other.join().expect("it only goes inside");
     });
-    assert!(!stalls.is_asleep.load(Ordering::Acquire));
-    assert!(!hand.after(5).may_sleep);
+    assert!(!stalls.rests.load(Ordering::Acquire));
+    assert!(!hand.after(5).may_rest);
+}
+
+#[test]
+fn a_worker_that_is_held_alone_ends_the_rest() {
+    let stalls = stalls(2);
+    let mut hand = Hand::new(&stalls);
+    while !hand.after(5).may_rest {}
+    let _call = stalls.enter(Some(index(&stalls, FIRST)));
+    assert!(!hand.after(100).may_rest);
+    assert_eq!(hand.after(10).out, 1);
 }
 
 #[test]
@@ -242,6 +257,20 @@ fn a_runtime_goes_on_while_a_disk_holds_all_its_workers() {
         assert_eq!(runtime.disk_stalls().stalling(), 1);
         drop(gates);
     }
+}
+
+#[test]
+fn a_runtime_goes_on_while_a_disk_holds_the_worker_that_polls_the_sockets() {
+    let runtime = NodeRuntime::with_workers(2, &[FIRST.into()]).expect("threads");
+    let stalls = runtime.disk_stalls().clone();
+    let began = Instant::now();
+    while !stalls.rests.load(Ordering::Acquire) {
+        assert!(began.elapsed() < LONG, "the watchdog does not rest");
+        std::thread::yield_now();
+    }
+    let (gates, goes_on) = hold_all_workers(&runtime, 1);
+    assert!(goes_on);
+    drop(gates);
 }
 
 #[test]

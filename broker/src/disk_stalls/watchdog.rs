@@ -1,7 +1,7 @@
 //! Who looks whether a worker is held by a disk.
 //!
 //! [`Watch`] is one look and what follows from it, without a clock or a thread; [`run`] looks every few milliseconds while
-//! workers touch disks, and sleeps while they do not.
+//! workers touch disks, and now and then while they do not.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,8 +15,13 @@ use super::{DiskStalls, HELD_AFTER, STALLED_AFTER};
 
 /// Between two looks: half of what is a stall, so that one is seen after 10 to 15 ms.
 const TICK: Duration = Duration::from_millis(5);
-/// After so many looks without anything new nobody looks until he is woken.
+/// After so many looks without anything new the watchdog rests.
 const QUIET_LOOKS: u32 = 20;
+/// Between two looks while it rests. Not longer: one worker that is held is enough to stop a node that has little to do, if it
+/// was the one that polls the sockets (tokio wakes no other for a single task).
+const REST: Duration = Duration::from_millis(100);
+/// So many calls began or ended between two looks of a rest: it is over.
+const MANY_CHANGES: u64 = 20;
 /// Spare workers stay out so long after the last stall: a disk that stalls once often does so again.
 const OUT_AFTER_STALL: Duration = Duration::from_millis(100);
 /// So many times after plugs have changed, a worker is woken to look for tasks that stand behind one.
@@ -27,8 +32,8 @@ const LOOKS_FOR_TASKS: u32 = 3;
 pub(super) struct Found {
     /// Workers to be let out.
     pub(super) out: usize,
-    /// Nothing has happened for so long that nobody need look.
-    pub(super) may_sleep: bool,
+    /// So little has happened for so long that the next look may be later.
+    pub(super) may_rest: bool,
 }
 
 /// What was seen so far.
@@ -48,17 +53,17 @@ impl Watch {
         now: Duration,
         doing: impl Fn(usize) -> Doing,
     ) -> Found {
-        let mut has_changed = false;
+        let mut changes = 0_u64;
         let mut long = Vec::new();
         for (at, word) in stalls.slots.words().enumerate() {
             let Some(seen) = self.seen.get_mut(at) else {
                 self.seen.push((word, now));
-                has_changed = true;
+                changes = changes.saturating_add(word.changes());
                 continue;
             };
             if seen.0 != word {
+                changes = changes.saturating_add(word.changes().saturating_sub(seen.0.changes()));
                 *seen = (word, now);
-                has_changed = true;
                 continue;
             }
             let inside = now.saturating_sub(seen.1);
@@ -78,8 +83,11 @@ impl Watch {
         let held = held.len();
         stalls.unmark_the_calm(now);
         self.decide(now, held);
-        let is_busy =
-            has_changed || self.out > 0 || stalls.stalling() > 0 || stalls.slots.words().any(Word::is_inside);
+        let fewest_changes = if self.rests() { MANY_CHANGES } else { 1 };
+        let is_busy = changes >= fewest_changes
+            || self.out > 0
+            || stalls.stalling() > 0
+            || stalls.slots.words().any(Word::is_inside);
         self.quiet_looks = if is_busy {
             0
         } else {
@@ -87,8 +95,12 @@ impl Watch {
         };
         Found {
             out: self.out,
-            may_sleep: self.quiet_looks >= QUIET_LOOKS,
+            may_rest: self.rests(),
         }
+    }
+
+    fn rests(&self) -> bool {
+        self.quiet_looks >= QUIET_LOOKS
     }
 
     /// For each worker that is held one comes out; none goes back before all have been free for a while.
@@ -103,10 +115,6 @@ impl Watch {
             self.stalled_at = None;
             self.out = 0;
         }
-    }
-
-    fn wakes(&mut self) {
-        self.quiet_looks = 0;
     }
 }
 
@@ -139,17 +147,7 @@ pub(super) fn run(stalls: &Arc<DiskStalls>, spares: &Arc<Spares>, runtime: &Hand
             looks_for_tasks -= 1;
             runtime.spawn(std::future::ready(()));
         }
-        if !found.may_sleep {
-            stalls.is_asleep.store(false, Ordering::Relaxed);
-        } else if !stalls.is_asleep.swap(true, Ordering::AcqRel) {
-            // One more look before the sleep: a worker that went inside without seeing this has been seen by then.
-        } else {
-            while stalls.is_asleep.load(Ordering::Acquire) && !spares.is_closed() {
-                std::thread::park();
-            }
-            watch.wakes();
-            continue;
-        }
-        std::thread::park_timeout(TICK);
+        stalls.rests.store(found.may_rest, Ordering::Release);
+        std::thread::park_timeout(if found.may_rest { REST } else { TICK });
     }
 }
