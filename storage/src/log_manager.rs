@@ -23,7 +23,6 @@ mod passes;
 #[cfg(test)]
 mod retention_tests;
 mod room;
-mod rounds;
 mod status;
 #[cfg(test)]
 mod tests;

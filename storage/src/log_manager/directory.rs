@@ -6,13 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use protocol_compat::TopicPartition;
 use uuid::Uuid;
 
 use super::claims::{Claims, KINDS};
 use super::room::Room;
-use super::rounds::Rounds;
 use crate::checkpoints::{self, OffsetCheckpoint, Offsets};
 use crate::disk::{Disk, Space, Volume};
 use crate::log::{Crash, LogError, PartitionLog};
@@ -43,7 +42,6 @@ pub(super) struct Directory {
     volume: Option<Volume>,
     /// What others left in its page cache was written back since it was last synced as a whole.
     is_written_back: AtomicBool,
-    rounds: Mutex<Rounds>,
     room: Arc<Room>,
     /// Whether the room was found to be over.
     is_full: AtomicBool,
@@ -76,7 +74,6 @@ impl Directory {
             disk: disk.clone(),
             volume: disk.volume(dir.path()),
             is_written_back: AtomicBool::new(false),
-            rounds: Mutex::default(),
             dir,
             was_read,
             crash,
@@ -89,11 +86,6 @@ impl Directory {
             logs: Mutex::default(),
         };
         (directory, content)
-    }
-
-    /// What is known of its last syncs.
-    pub fn rounds(&self) -> MutexGuard<'_, Rounds> {
-        self.rounds.lock()
     }
 
     pub fn path(&self) -> &Path {

@@ -3,13 +3,12 @@
 //! A log waits at most once, and one sync covers all that was written before it began, so that appends which arrive
 //! while the disk is busy share the next sync (group commit). Where the file system can be synced as a whole, one thread
 //! does so for all logs of a directory that wait: for four that takes as long as four syncs side by side, for forty-eight half
-//! as long and a quarter of the processor. It first waits a little for those that are about to ask ([`rounds`](super::rounds)).
-//! Otherwise each log is synced for itself, by as many threads as there are. They start with the first request.
+//! as long and a quarter of the processor. Otherwise each log is synced for itself, by as many threads as there are. They start
+//! with the first request.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
 
@@ -31,8 +30,6 @@ pub(super) struct Flusher {
 struct Shared {
     queue: Mutex<Queue>,
     changed: Condvar,
-    /// As many logs wait as a gathering has waited for.
-    gathered: Condvar,
 }
 
 #[derive(Default)]
@@ -40,7 +37,6 @@ struct Queue {
     logs: VecDeque<Waiting>,
     /// Directories whose logs are being synced together.
     together: Vec<Arc<Directory>>,
-    gathering: Vec<Gathering>,
     idle_threads: usize,
     is_closed: bool,
 }
@@ -59,17 +55,10 @@ impl Waiting {
     }
 }
 
-/// A directory whose next sync waits for more logs.
-struct Gathering {
-    directory: Arc<Directory>,
-    /// How many are still to come.
-    missing: usize,
-}
-
 /// What a thread does next.
 enum Work {
     One(Arc<PartitionLog>),
-    Together(Arc<Directory>),
+    Together(Arc<Directory>, Vec<Arc<PartitionLog>>),
 }
 
 impl Queue {
@@ -85,33 +74,13 @@ impl Queue {
         let Some(directory) = self.logs.get(at)?.directory.clone() else {
             return self.logs.remove(at).map(|one| Work::One(one.log));
         };
-        self.together.push(directory.clone());
-        Some(Work::Together(directory))
-    }
-
-    fn count(&self, directory: &Arc<Directory>) -> usize {
-        self.logs.iter().filter(|one| one.is_in(directory)).count()
-    }
-
-    /// Takes the logs of a directory that wait.
-    fn take(&mut self, directory: &Arc<Directory>) -> Vec<Arc<PartitionLog>> {
         let (own, others) = std::mem::take(&mut self.logs)
             .into_iter()
-            .partition::<Vec<_>, _>(|one| one.is_in(directory));
+            .partition::<Vec<_>, _>(|one| one.is_in(&directory));
         self.logs = others.into();
-        own.into_iter().map(|one| one.log).collect()
-    }
-
-    /// A log of the directory has begun to wait; whether it is the last one that a gathering waits for.
-    fn completes(&mut self, directory: Option<&Arc<Directory>>) -> bool {
-        let is_its = |gathering: &&mut Gathering| {
-            directory.is_some_and(|directory| Arc::ptr_eq(directory, &gathering.directory))
-        };
-        let Some(gathering) = self.gathering.iter_mut().find(is_its) else {
-            return false;
-        };
-        gathering.missing = gathering.missing.saturating_sub(1);
-        gathering.missing == 0
+        self.together.push(directory.clone());
+        let logs = own.into_iter().map(|one| one.log).collect();
+        Some(Work::Together(directory, logs))
     }
 }
 
@@ -135,13 +104,9 @@ impl Flusher {
             directory: directory.filter(|dir| dir.volume().is_some()).cloned(),
         };
         let is_next = queue.is_free(&waiting);
-        let is_last = queue.completes(waiting.directory.as_ref());
         queue.logs.push_back(waiting);
         let is_short = queue.idle_threads < queue.logs.len();
         drop(queue);
-        if is_last {
-            self.shared.gathered.notify_all();
-        }
         // Otherwise whoever syncs its directory takes it afterwards.
         if is_next {
             self.shared.changed.notify_one();
@@ -222,35 +187,10 @@ impl Shared {
         }
     }
 
-    /// The logs of a directory that wait, and those that are about to: whoever was answered after the last sync asks for the
-    /// next one when this one has begun, and would wait for two. It is waited for as [`Rounds`] says.
-    fn gather(&self, directory: &Arc<Directory>) -> Vec<Arc<PartitionLog>> {
-        let mut queue = self.queue.lock();
-        let (wanted, patience) = directory.rounds().expected();
-        let missing = wanted.saturating_sub(queue.count(directory));
-        if missing > 0 && !patience.is_zero() && !queue.is_closed {
-            let deadline = Instant::now() + patience;
-            queue.gathering.push(Gathering {
-                directory: directory.clone(),
-                missing,
-            });
-            let is_missing = |queue: &mut Queue| {
-                let mut gatherings = queue.gathering.iter();
-                gatherings.any(|one| Arc::ptr_eq(&one.directory, directory) && one.missing > 0)
-            };
-            self.gathered.wait_while_until(&mut queue, is_missing, deadline);
-            queue
-                .gathering
-                .retain(|one| !Arc::ptr_eq(&one.directory, directory));
-        }
-        queue.take(directory)
-    }
-
     fn perform(&self, work: Work) {
         match work {
             Work::One(log) => flush(&log),
-            Work::Together(directory) => {
-                let logs = self.gather(&directory);
+            Work::Together(directory, logs) => {
                 let flushed = flush_together(&directory, &logs);
                 let alone = match &flushed {
                     Together::But(alone) => alone.as_slice(),
@@ -259,8 +199,6 @@ impl Shared {
                 let alone = alone.iter().cloned().map(|log| Waiting { log, directory: None });
                 let mut queue = self.queue.lock();
                 queue.together.retain(|other| !Arc::ptr_eq(other, &directory));
-                let left_waiting = queue.count(&directory);
-                directory.rounds().end(logs.len(), left_waiting);
                 let before = queue.logs.len();
                 queue.logs.extend(alone);
                 let is_more = queue.logs.len() > before;
@@ -309,9 +247,7 @@ pub(super) fn flush_together<'a>(directory: &'a Directory, logs: &[Arc<Partition
         }
     }
     if let Some(last) = begun.last() {
-        let began = Instant::now();
         let synced = volume.sync(last.file());
-        directory.rounds().synced(began.elapsed());
         directory.ends_write_back();
         for flush in begun {
             if let Err(error) = flush.end(&synced) {
@@ -326,35 +262,5 @@ pub(super) fn flush_together<'a>(directory: &'a Directory, logs: &[Arc<Partition
 fn flush(log: &Arc<PartitionLog>) {
     if let Err(error) = log.flush_all() {
         tracing::error!(log = %log.topic_partition(), %error, "could not flush");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::LogManager;
-    use super::super::tests::{log, sim, start};
-    use super::*;
-
-    #[test]
-    fn a_gathering_is_complete_with_the_last_log_of_its_own_directory() {
-        let (one, other) = (start(&sim(1)), start(&sim(2)));
-        let directory = one.dirs.first().expect("it has one");
-        let mut queue = Queue::default();
-        assert!(!queue.completes(Some(directory)), "nobody waits");
-        queue.gathering.push(Gathering {
-            directory: directory.clone(),
-            missing: 2,
-        });
-        assert!(!queue.completes(Some(directory)));
-        assert!(!queue.completes(other.dirs.first()));
-        assert!(!queue.completes(None));
-        assert!(queue.completes(Some(directory)));
-        let of = |manager: &LogManager| Waiting {
-            log: log(manager, "t"),
-            directory: manager.dirs.first().cloned(),
-        };
-        queue.logs.extend([of(&one), of(&other), of(&one)]);
-        assert_eq!((queue.count(directory), queue.take(directory).len()), (2, 2));
-        assert_eq!(queue.logs.len(), 1, "the other directory's");
     }
 }
