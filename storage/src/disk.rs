@@ -401,6 +401,15 @@ impl File {
         }
     }
 
+    /// Has the file system set so many bytes aside for the file from a position on, so that they need not be found as they are
+    /// written. The file's length and content stay. Whether it did: nothing depends on it.
+    pub fn allocate_ahead(&self, from: u64, bytes: u64) -> bool {
+        match &self.kind {
+            FileKind::Real(file) => real::allocate_ahead(file, from, bytes),
+            FileKind::Simulated(_) => true,
+        }
+    }
+
     /// Cuts or extends the file to `length` bytes; an extension reads as zeros.
     ///
     /// # Errors

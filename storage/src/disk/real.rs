@@ -67,6 +67,11 @@ pub(super) fn write_all_vectored_at(
     Ok(())
 }
 
+/// False where the file system will not.
+pub(super) fn allocate_ahead(file: &fs::File, from: u64, bytes: u64) -> bool {
+    rustix::fs::fallocate(file, rustix::fs::FallocateFlags::KEEP_SIZE, from, bytes).is_ok()
+}
+
 pub(super) fn forget_cached(file: &fs::File) {
     if let Err(error) = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed) {
         tracing::debug!(%error, "the page cache takes no advice");

@@ -117,6 +117,11 @@ impl Default for LogConfig {
 }
 
 impl LogConfig {
+    /// Whether appends ask for flushes (`flush.messages`).
+    pub fn flushes_appends(&self) -> bool {
+        self.flush_messages < i64::MAX
+    }
+
     /// How long a new segment file is.
     pub(super) fn initial_file_bytes(&self) -> u64 {
         if self.preallocate { self.segment_bytes } else { 0 }

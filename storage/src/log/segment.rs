@@ -6,7 +6,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 
 use protocol_compat::record_batch::batch::{BATCH_HEADER_BYTES, claimed_size};
 
@@ -16,6 +16,7 @@ use super::index_file::{IndexFile, offset_entry, read_offset_entry, read_time_en
 use super::scan::{Scan, Step};
 use super::tail::{CURRENT_MAGIC, MAGIC_AT};
 use super::transaction_index::{AbortedTransaction, TransactionIndex};
+use crate::disk::File;
 
 /// Kafka's "no timestamp".
 pub const NO_TIMESTAMP: i64 = -1;
@@ -44,7 +45,16 @@ pub struct Segment {
     is_flushed: AtomicBool,
     /// The file is longer than its content.
     is_preallocated: AtomicBool,
+    /// The file system has set room aside up to here, in units of [`ALLOCATION_BYTES`]; 0 where nobody asked.
+    allocated: AtomicU32,
 }
+
+/// Room is set aside in multiples of this.
+const ALLOCATION_BYTES: u64 = 256 << 10;
+/// And no more at a time than this.
+const MOST_ALLOCATED_BYTES: u64 = 8 << 20;
+/// Nor more than this part of what the segment holds.
+const ALLOCATED_PART: u64 = 4;
 
 impl Segment {
     /// A new, empty segment; no file is created yet.
@@ -90,6 +100,7 @@ impl Segment {
             max_timestamp_offset: AtomicI64::new(-1),
             is_flushed: AtomicBool::new(false),
             is_preallocated: AtomicBool::new(false),
+            allocated: AtomicU32::new(0),
         }
     }
 
@@ -112,18 +123,40 @@ impl Segment {
         Ok(())
     }
 
+    /// Has the file system set room aside before the file grows to `end`, some more each time, so that each sync has less to
+    /// write: a file whose room is known has no more to tell than its length. Its length stays what was written.
+    pub fn allocate_ahead(&self, file: &File, end: u64) {
+        let allocated = u64::from(self.allocated.load(Ordering::Relaxed)) * ALLOCATION_BYTES;
+        if end <= allocated {
+            return;
+        }
+        let ahead = (end / ALLOCATED_PART).min(MOST_ALLOCATED_BYTES);
+        let wanted = end.saturating_add(ahead).div_ceil(ALLOCATION_BYTES);
+        let from = self.size_bytes();
+        let bytes = (wanted * ALLOCATION_BYTES).saturating_sub(from);
+        // A disk without room says so when it is written to; a file system that cannot is not asked again for this segment.
+        let units = if file.allocate_ahead(from, bytes) {
+            u32::try_from(wanted).unwrap_or(u32::MAX)
+        } else {
+            u32::MAX
+        };
+        self.allocated.store(units, Ordering::Relaxed);
+    }
+
     /// Cuts off what was preallocated and not written, durably: an opening that does not read a segment whole takes the
-    /// length of the file for its size.
+    /// length of the file for its size. What was set aside and not used is given back.
     ///
     /// # Errors
     /// The file system's.
     pub fn trim(&self, cache: &FileCache) -> io::Result<()> {
-        if !self.is_preallocated.swap(false, Ordering::AcqRel) {
+        let is_longer = self.is_preallocated.swap(false, Ordering::AcqRel);
+        let has_room = self.allocated.swap(0, Ordering::Relaxed) > 0;
+        if !is_longer && !has_room {
             return Ok(());
         }
         let file = self.log.get(cache)?;
         file.set_len(self.size_bytes())?;
-        file.sync_data()
+        if is_longer { file.sync_data() } else { Ok(()) }
     }
 
     /// How many bytes of the file are valid.

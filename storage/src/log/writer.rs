@@ -185,9 +185,16 @@ impl PartitionLog {
             slices.push(IoSlice::new(&batch.header));
             slices.push(IoSlice::new(&batch.records));
         }
+        let config = self.config.load();
+        if config.flushes_appends() {
+            segment.allocate_ahead(
+                &file,
+                start + batches.iter().map(QueuedBatch::size_bytes).sum::<u64>(),
+            );
+        }
         file.write_all_vectored_at(&mut slices, start)?;
         let mut position = start;
-        let index_interval = self.config.load().index_interval_bytes;
+        let index_interval = config.index_interval_bytes;
         for batch in batches {
             segment.note_timestamp(batch.max_timestamp_ms, batch.last_offset);
             if writer.bytes_since_index > index_interval {

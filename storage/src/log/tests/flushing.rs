@@ -64,3 +64,56 @@ fn a_flush_beside_a_close_does_not_wait_for_ever() {
         assert!(end.is_ok(), "a flush and a close wait for each other");
     }
 }
+
+/// Bytes that a log's first segment takes on a real disk, and bytes that it has.
+fn on_disk(dir: &Path) -> (u64, u64) {
+    use std::os::unix::fs::MetadataExt;
+    let found = std::fs::metadata(dir.join("00000000000000000000.log")).unwrap();
+    (found.blocks() * 512, found.len())
+}
+
+#[test]
+fn a_log_that_is_flushed_with_each_append_has_room_set_aside_until_it_is_rolled_or_closed() {
+    let root = tempfile::tempdir().unwrap();
+    let dir = root.path().join("orders-0");
+    let open = |flush_messages| {
+        let config = LogConfig {
+            flush_messages,
+            ..LogConfig::default()
+        };
+        let log = PartitionLog::open(OpenParams {
+            files: FileCache::new(Disk::real(), 4),
+            dir: dir.as_path().into(),
+            topic_partition: TopicPartition::new("orders", 0),
+            topic_id: None,
+            config: Arc::new(config),
+            recovery_point: 0,
+            log_start_offset: 0,
+            crash: None,
+            now_ms: 1_000,
+            events: None,
+        });
+        log.unwrap()
+    };
+    let log = open(i64::MAX);
+    let first = append(&log, &batch()).unwrap();
+    assert!(on_disk(&dir).0 <= 16 << 10, "nobody flushes");
+    log.close().unwrap();
+    drop(log);
+    let log = open(1);
+    let second = append(&log, &batch()).unwrap();
+    let (taken, length) = on_disk(&dir);
+    assert!(length < 1 << 10, "{length}");
+    if !Disk::real()
+        .open(&root.path().join("probe"), crate::disk::OpenMode::Create)
+        .unwrap()
+        .allocate_ahead(0, 4096)
+    {
+        return;
+    }
+    assert!(taken >= 200 << 10, "{taken}");
+    assert_eq!((first.first_offset, second.first_offset), (0, 1));
+    log.roll(2_000).unwrap();
+    let (taken, after) = on_disk(&dir);
+    assert!(taken <= 16 << 10 && after == length, "{taken} {after}");
+}
