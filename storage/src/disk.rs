@@ -8,6 +8,7 @@ mod gate;
 mod real;
 mod simulated;
 mod volume;
+mod write_back;
 
 use std::fmt;
 use std::io::{self, IoSlice};
@@ -399,6 +400,24 @@ impl File {
             FileKind::Real(file) => real::forget_cached(file),
             FileKind::Simulated(_) => {}
         }
+    }
+
+    /// Whether the system keeps what was written of it in memory and writes it later.
+    pub fn is_cached(&self) -> bool {
+        matches!(self.kind, FileKind::Real(_))
+    }
+
+    /// Has the system begin to write a part of the file. It may wait for room in the disk's queue, not for the disk. Promises
+    /// nothing: what could not be written, the next sync tells.
+    ///
+    /// # Errors
+    /// The file system's, or that of a system that cannot.
+    pub fn begin_write_back(&self, from: u64, bytes: u64) -> io::Result<()> {
+        match &self.kind {
+            FileKind::Real(file) => write_back::begin(file, from, bytes),
+            FileKind::Simulated(_) => Ok(()),
+        }
+        .map_err(|e| with_path("write back", &self.path, &e))
     }
 
     /// Has the file system set so many bytes aside for the file from a position on, so that they need not be found as they are

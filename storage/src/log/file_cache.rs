@@ -2,7 +2,7 @@
 //!
 //! Every file of a log is a [`CachedFile`]: opened when first used, closed when more than the bound are open and it was
 //! not used since the last round (second chance). A reader that holds the handle keeps it alive. What else the logs of a
-//! broker share goes with it: the disk, and who watches their appends.
+//! broker share goes with it: the disk, who watches their appends, and who writes them back.
 
 use std::collections::VecDeque;
 use std::io;
@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 
 use super::append_watch::AppendWatch;
 use super::file_name::FileName;
+use super::write_behind::WriteBehind;
 use crate::disk::{Disk, File, OpenMode};
 
 /// The bound on open files, shared by the logs of a broker. Named `max open log files`; see [`FileCache::open_files`].
@@ -25,6 +26,7 @@ pub struct FileCache {
     open: Mutex<VecDeque<Weak<CachedFile>>>,
     count: AtomicUsize,
     append_watch: Option<Arc<dyn AppendWatch>>,
+    write_behind: WriteBehind,
 }
 
 /// A file that is open only while it is used.
@@ -73,6 +75,7 @@ impl FileCache {
             open: Mutex::default(),
             count: AtomicUsize::new(0),
             append_watch,
+            write_behind: WriteBehind::default(),
         })
     }
 
@@ -84,6 +87,11 @@ impl FileCache {
     /// Who watches appends.
     pub(super) fn append_watch(&self) -> Option<&dyn AppendWatch> {
         self.append_watch.as_deref()
+    }
+
+    /// Who writes back what was appended.
+    pub(super) fn write_behind(&self) -> &WriteBehind {
+        &self.write_behind
     }
 
     /// How many files are open.

@@ -48,6 +48,7 @@ mod tests;
 mod timestamps;
 mod transaction_index;
 mod truncate;
+mod write_behind;
 mod writer;
 
 use std::io;

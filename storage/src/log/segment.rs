@@ -55,6 +55,8 @@ const ALLOCATION_BYTES: u64 = 256 << 10;
 const MOST_ALLOCATED_BYTES: u64 = 8 << 20;
 /// Nor more than this part of what the segment holds.
 const ALLOCATED_PART: u64 = 4;
+/// Less room than this is not given back.
+const KEPT_BYTES: u64 = 64 << 10;
 
 impl Segment {
     /// A new, empty segment; no file is created yet.
@@ -123,9 +125,10 @@ impl Segment {
         Ok(())
     }
 
-    /// Has the file system set room aside before the file grows to `end`, some more each time, so that each sync has less to
-    /// write: a file whose room is known has no more to tell than its length. Its length stays what was written.
-    pub fn allocate_ahead(&self, file: &File, end: u64) {
+    /// Has the file system set room aside before the file grows to `end`, some more each time and not above `most`, so that
+    /// each sync has less to write: a file whose room is known has no more to tell than its length. Its length stays what was
+    /// written.
+    pub fn allocate_ahead(&self, file: &File, end: u64, most: u64) {
         let allocated = u64::from(self.allocated.load(Ordering::Relaxed)) * ALLOCATION_BYTES;
         if end <= allocated {
             return;
@@ -133,7 +136,9 @@ impl Segment {
         let ahead = (end / ALLOCATED_PART).min(MOST_ALLOCATED_BYTES);
         let wanted = end.saturating_add(ahead).div_ceil(ALLOCATION_BYTES);
         let from = self.size_bytes();
-        let bytes = (wanted * ALLOCATION_BYTES).saturating_sub(from);
+        let bytes = (wanted * ALLOCATION_BYTES)
+            .min(most.max(end))
+            .saturating_sub(from);
         // A disk without room says so when it is written to; a file system that cannot is not asked again for this segment.
         let units = if file.allocate_ahead(from, bytes) {
             u32::try_from(wanted).unwrap_or(u32::MAX)
@@ -144,13 +149,15 @@ impl Segment {
     }
 
     /// Cuts off what was preallocated and not written, durably: an opening that does not read a segment whole takes the
-    /// length of the file for its size. What was set aside and not used is given back.
+    /// length of the file for its size. What was set aside and not used is given back, unless it is so little that it is not worth
+    /// the call: a segment that rolls because it is full has used nearly all.
     ///
     /// # Errors
     /// The file system's.
     pub fn trim(&self, cache: &FileCache) -> io::Result<()> {
         let is_longer = self.is_preallocated.swap(false, Ordering::AcqRel);
-        let has_room = self.allocated.swap(0, Ordering::Relaxed) > 0;
+        let allocated = u64::from(self.allocated.swap(0, Ordering::Relaxed)) * ALLOCATION_BYTES;
+        let has_room = allocated.saturating_sub(self.size_bytes()) >= KEPT_BYTES;
         if !is_longer && !has_room {
             return Ok(());
         }

@@ -14,7 +14,7 @@ use super::append::{Queued, QueuedBatch, Reservations, ReservedSegment};
 use super::append_watch::Course;
 use super::error::{AppendError, LogError};
 use super::segment::Segment;
-use super::{PartitionLog, leader_epoch_cache, partition_metadata, producer_snapshot};
+use super::{PartitionLog, leader_epoch_cache, partition_metadata, producer_snapshot, write_behind};
 
 /// Failed ranges of tickets that are remembered for threads that still wait: more than threads can wait.
 const REMEMBERED_FAILURES: usize = 1024;
@@ -186,11 +186,10 @@ impl PartitionLog {
             slices.push(IoSlice::new(&batch.records));
         }
         let config = self.config.load();
-        if config.flushes_appends() {
-            segment.allocate_ahead(
-                &file,
-                start + batches.iter().map(QueuedBatch::size_bytes).sum::<u64>(),
-            );
+        let end = start + batches.iter().map(QueuedBatch::size_bytes).sum::<u64>();
+        // A sync, or a write-back beside the appends, then finds blocks and need not look for them.
+        if config.flushes_appends() || end >= write_behind::PIECE_BYTES {
+            segment.allocate_ahead(&file, end, config.segment_bytes);
         }
         file.write_all_vectored_at(&mut slices, start)?;
         let mut position = start;
@@ -206,6 +205,11 @@ impl PartitionLog {
         }
         segment.set_size_bytes(position);
         self.publish(last.last_offset.saturating_add(1));
+        if !config.flushes_appends()
+            && let Some(piece) = write_behind::due(start, position)
+        {
+            self.files.write_behind().request(&file, piece);
+        }
         Ok(())
     }
 

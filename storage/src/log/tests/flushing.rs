@@ -72,28 +72,40 @@ fn on_disk(dir: &Path) -> (u64, u64) {
     (found.blocks() * 512, found.len())
 }
 
+fn open_on_disk(dir: &Path, config: LogConfig) -> PartitionLog {
+    let log = PartitionLog::open(OpenParams {
+        files: FileCache::new(Disk::real(), 4),
+        dir: dir.into(),
+        topic_partition: TopicPartition::new("orders", 0),
+        topic_id: None,
+        config: Arc::new(config),
+        recovery_point: 0,
+        log_start_offset: 0,
+        crash: None,
+        now_ms: 1_000,
+        events: None,
+    });
+    log.unwrap()
+}
+
+/// Whether the file system of this directory can.
+fn sets_room_aside(dir: &Path) -> bool {
+    let probe = Disk::real().open(&dir.join("probe"), crate::disk::OpenMode::Create);
+    probe.unwrap().allocate_ahead(0, 4096)
+}
+
 #[test]
 fn a_log_that_is_flushed_with_each_append_has_room_set_aside_until_it_is_rolled_or_closed() {
     let root = tempfile::tempdir().unwrap();
     let dir = root.path().join("orders-0");
     let open = |flush_messages| {
-        let config = LogConfig {
-            flush_messages,
-            ..LogConfig::default()
-        };
-        let log = PartitionLog::open(OpenParams {
-            files: FileCache::new(Disk::real(), 4),
-            dir: dir.as_path().into(),
-            topic_partition: TopicPartition::new("orders", 0),
-            topic_id: None,
-            config: Arc::new(config),
-            recovery_point: 0,
-            log_start_offset: 0,
-            crash: None,
-            now_ms: 1_000,
-            events: None,
-        });
-        log.unwrap()
+        open_on_disk(
+            &dir,
+            LogConfig {
+                flush_messages,
+                ..LogConfig::default()
+            },
+        )
     };
     let log = open(i64::MAX);
     let first = append(&log, &batch()).unwrap();
@@ -104,11 +116,7 @@ fn a_log_that_is_flushed_with_each_append_has_room_set_aside_until_it_is_rolled_
     let second = append(&log, &batch()).unwrap();
     let (taken, length) = on_disk(&dir);
     assert!(length < 1 << 10, "{length}");
-    if !Disk::real()
-        .open(&root.path().join("probe"), crate::disk::OpenMode::Create)
-        .unwrap()
-        .allocate_ahead(0, 4096)
-    {
+    if !sets_room_aside(root.path()) {
         return;
     }
     assert!(taken >= 200 << 10, "{taken}");
@@ -116,4 +124,38 @@ fn a_log_that_is_flushed_with_each_append_has_room_set_aside_until_it_is_rolled_
     log.roll(2_000).unwrap();
     let (taken, after) = on_disk(&dir);
     assert!(taken <= 16 << 10 && after == length, "{taken} {after}");
+}
+
+#[test]
+fn a_segment_of_more_than_a_mib_has_room_set_aside_that_its_roll_leaves_no_gap_of() {
+    let root = tempfile::tempdir().unwrap();
+    let dir = root.path().join("orders-0");
+    let segment_bytes = (4 << 20) + 1_000;
+    let log = open_on_disk(
+        &dir,
+        LogConfig {
+            segment_bytes,
+            ..LogConfig::default()
+        },
+    );
+    let large = batch().records(3).value_bytes(30_000);
+    let (mut appended, mut most_ahead) = (0, 0);
+    while log.segment_count() == 1 {
+        append(&log, &large).unwrap();
+        appended += 1;
+        let (taken, length) = on_disk(&dir);
+        if length < 1 << 20 {
+            assert!(taken <= length + (8 << 10), "{taken} {length}");
+        }
+        most_ahead = most_ahead.max(taken.saturating_sub(length));
+    }
+    let (taken, length) = on_disk(&dir);
+    assert!(
+        length <= segment_bytes && taken <= segment_bytes + (8 << 10),
+        "{taken} {length}"
+    );
+    assert_eq!(read_all(&log, 1 << 20).len(), appended);
+    if sets_room_aside(root.path()) {
+        assert!(most_ahead > 256 << 10, "{most_ahead}");
+    }
 }
