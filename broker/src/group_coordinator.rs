@@ -10,6 +10,7 @@ mod memory_topic;
 mod offsets_topic;
 mod opening_store;
 mod record_batches;
+mod shard_lock;
 mod shard_runtime;
 mod store_rows;
 mod timer_task;

@@ -429,11 +429,13 @@ fn others_are_served_while_a_file_system_is_frozen() {
         node: node.expect("a node"),
         disk,
     };
-    let stalling = || {
+    let scraped = |name| {
         let scraped = metrics::scrape(scraped_at).expect("its metrics, while a disk stalls, too");
-        metrics::value(&scraped, "kafka_log_logmanager_stallinglogdirectorycount")
+        metrics::value(&scraped, name)
     };
-    assert_eq!(stalling(), Some(0.0));
+    let stalling = || scraped("kafka_log_logmanager_stallinglogdirectorycount");
+    let stalls = || scraped("kafka_log_logmanager_logdirectorystalls_total");
+    assert_eq!((stalling(), stalls()), (Some(0.0), Some(0.0)));
     others_are_served(
         beneath.node.address,
         |partition| usize::from(dirs[1].join(partition).is_dir()),
@@ -446,6 +448,7 @@ fn others_are_served_while_a_file_system_is_frozen() {
         },
         || beneath.disk.thaw(),
     );
+    assert!(stalls() >= Some(1.0), "{:?}", stalls());
     let output = beneath.node.output();
     assert_eq!(output.matches("a log directory stalls: ").count(), 1, "{output}");
 }

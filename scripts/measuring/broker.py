@@ -44,6 +44,11 @@ class Broker:
         return self.name == "cauce"
 
     @property
+    def metrics(self):
+        """Where a node tells its metrics, if it was asked to (`metrics.listener` in its settings)."""
+        return self.settings.get("metrics.listener") if self.is_cauce else None
+
+    @property
     def pid(self):
         return self.process.pid
 
@@ -112,6 +117,7 @@ class Broker:
                  "controller.quorum.bootstrap.servers": controller, "offsets.topic.replication.factor": 1,
                  "transaction.state.log.replication.factor": 1, "transaction.state.log.min.isr": 1,
                  **(TUNED if is_tuned else {}), **self.settings}
+        pairs.pop("metrics.listener", None)
         properties = os.path.join(self.work, self.name + ".properties")
         with open(properties, "w") as file:
             file.writelines(f"{key}={value}\n" for key, value in pairs.items())

@@ -11,20 +11,16 @@ use std::time::Duration;
 use metadata::group::{
     CommittedOffsets, CoordinatorRecord, Input, Now, Reply, RequestToken, Shard, Step, Ticket,
 };
-use parking_lot::Mutex;
 use protocol_compat::ErrorCode;
 use tokio::sync::oneshot;
 use tracing::error;
 
 use super::GroupCoordinatorConfig;
 use super::offsets_topic::OffsetsPartition;
+use super::shard_lock::ShardLock;
 use super::timer_task::{NO_DEADLINE, TimerWake};
 use crate::clock::Clock;
 use crate::disk_stalls::DirectoryWatch;
-
-/// Between two looks whether a stalled disk still holds a shard: little beside any stall.
-const LOOK_AGAIN_MS: i64 = 5;
-const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(LOOK_AGAIN_MS.unsigned_abs());
 
 /// A loaded shard.
 pub(super) struct ShardRuntime {
@@ -34,8 +30,10 @@ pub(super) struct ShardRuntime {
     clock: Clock,
     commit_timeout: Duration,
     timers: Arc<TimerWake>,
-    state: Mutex<State>,
+    state: ShardLock<State>,
     next_deadline_ms: AtomicI64,
+    /// A task waits until a stalled disk no longer holds the shard, whose timers fire then.
+    has_late_timers: AtomicBool,
     is_unloaded: AtomicBool,
 }
 
@@ -74,7 +72,7 @@ impl ShardRuntime {
             clock,
             commit_timeout: config.commit_timeout,
             timers,
-            state: Mutex::new(State {
+            state: ShardLock::new(State {
                 shard: Shard::new(config.group.clone()),
                 waiting: HashMap::new(),
                 next_token: 0,
@@ -82,6 +80,7 @@ impl ShardRuntime {
                 has_committer: false,
             }),
             next_deadline_ms: AtomicI64::new(NO_DEADLINE),
+            has_late_timers: AtomicBool::new(false),
             is_unloaded: AtomicBool::new(false),
         });
         runtime.turn(|runtime, state| {
@@ -125,7 +124,7 @@ impl ShardRuntime {
     /// Resolves when no stalled disk holds the shard. To wait so holds no thread.
     pub(super) async fn is_free(&self) {
         while self.is_held_by_a_disk() {
-            tokio::time::sleep(LOOK_AGAIN_AFTER).await;
+            self.state.freed().await;
         }
     }
 
@@ -189,11 +188,27 @@ impl ShardRuntime {
             return next;
         }
         if self.is_held_by_a_disk() {
-            return self.clock.monotonic_ms().saturating_add(LOOK_AGAIN_MS);
+            self.fire_timers_later();
+            return NO_DEADLINE;
         }
         // A turn ends with the timers that are due.
         self.turn(|_, _| Ok(Step::default()));
         self.next_deadline_ms.load(Ordering::Acquire)
+    }
+
+    /// Tells the timer task anew of the deadline that has passed, as soon as no stalled disk holds the shard.
+    fn fire_timers_later(self: &Arc<Self>) {
+        if self.has_late_timers.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let runtime = self.clone();
+        tokio::spawn(async move {
+            runtime.is_free().await;
+            runtime.has_late_timers.store(false, Ordering::Release);
+            runtime
+                .timers
+                .deadline_set(runtime.next_deadline_ms.load(Ordering::Acquire));
+        });
     }
 
     /// Requests that wait for an answer.

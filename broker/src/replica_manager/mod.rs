@@ -272,12 +272,7 @@ impl ReplicaManager {
     /// Leader and leader epoch of a partition, by topic id or, where that is nil, by name.
     pub fn leader(&self, name: &str, id: TopicId, index: i32) -> Option<(BrokerId, LeaderEpoch)> {
         let image = self.cache.image();
-        let topic = if id.is_nil() {
-            image.topics.by_name(name)
-        } else {
-            image.topics.by_id(id)
-        }?;
-        let partition = topic.partition(index)?;
+        let partition = named(&image, name, id)?.partition(index)?;
         Some((partition.leader, partition.leader_epoch))
     }
 
@@ -298,13 +293,8 @@ impl ReplicaManager {
 
     /// The directory of a partition, by topic id or, where that is nil, by name; `None` where it is not open.
     pub fn directory_of(&self, name: &str, id: TopicId, index: i32) -> Option<DirectoryIndex> {
-        let image = self.cache.image();
-        let topic = if id.is_nil() {
-            image.topics.by_name(name)
-        } else {
-            image.topics.by_id(id)
-        }?;
-        self.open.read().get(&(topic.id, index))?.directory()
+        let id = named(&self.cache.image(), name, id)?.id;
+        self.open.read().get(&(id, index))?.directory()
     }
 
     /// The logs below the partitions.
@@ -375,5 +365,14 @@ impl ReplicaManager {
         if let Err(cause) = self.logs.delete(place, self.clock.deletion_ms()) {
             error!(partition = %place, %cause, "could not delete a partition");
         }
+    }
+}
+
+/// A topic by its id or, where that is nil, by name.
+fn named<'a>(image: &'a MetadataImage, name: &str, id: TopicId) -> Option<&'a Arc<TopicImage>> {
+    if id.is_nil() {
+        image.topics.by_name(name)
+    } else {
+        image.topics.by_id(id)
     }
 }

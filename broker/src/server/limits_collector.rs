@@ -128,13 +128,24 @@ fn of_store(of: &Bounded, read: fn(&OffsetStore) -> u64) -> usize {
 pub(super) struct LimitsCollector {
     bounded: Bounded,
     gauges: Vec<(IntGauge, Read)>,
-    evictions: Desc,
+    counters: Vec<Desc>,
 }
 
-const EVICTIONS: (&str, &str) = (
-    "kafka_server_fetchsessioncache_incrementalfetchsessionevictions_total",
-    "Incremental fetch sessions evicted for others",
-);
+/// Name, help, and how a figure that only grows is read.
+type CounterRow = (&'static str, &'static str, fn(&Bounded) -> u64);
+
+const COUNTERS: &[CounterRow] = &[
+    (
+        "kafka_server_fetchsessioncache_incrementalfetchsessionevictions_total",
+        "Incremental fetch sessions evicted for others",
+        |of| of.fetch_sessions.status().evictions,
+    ),
+    (
+        "kafka_log_logmanager_logdirectorystalls_total",
+        "How often a log directory began to stall",
+        |of| of.replicas.disk_stalls().marks(),
+    ),
+];
 
 impl LimitsCollector {
     /// A collector of these.
@@ -143,18 +154,21 @@ impl LimitsCollector {
     /// None that a correct name can have.
     pub(super) fn new(bounded: Bounded) -> prometheus::Result<LimitsCollector> {
         let gauge = |(name, help, read): &Row| Ok((IntGauge::new(*name, *help)?, *read));
+        let desc = |(name, help, _): &CounterRow| {
+            Desc::new((*name).into(), (*help).into(), vec![], Default::default())
+        };
         Ok(LimitsCollector {
             bounded,
             gauges: GAUGES.iter().map(gauge).collect::<prometheus::Result<_>>()?,
-            evictions: Desc::new(EVICTIONS.0.into(), EVICTIONS.1.into(), vec![], Default::default())?,
+            counters: COUNTERS.iter().map(desc).collect::<prometheus::Result<_>>()?,
         })
     }
 
-    fn evictions(&self) -> Vec<MetricFamily> {
-        let Ok(counter) = IntCounter::with_opts(Opts::new(EVICTIONS.0, EVICTIONS.1)) else {
+    fn counted(&self, (name, help, read): &CounterRow) -> Vec<MetricFamily> {
+        let Ok(counter) = IntCounter::with_opts(Opts::new(*name, *help)) else {
             return Vec::new();
         };
-        counter.inc_by(self.bounded.fetch_sessions.status().evictions);
+        counter.inc_by(read(&self.bounded));
         counter.collect()
     }
 }
@@ -162,11 +176,11 @@ impl LimitsCollector {
 impl Collector for LimitsCollector {
     fn desc(&self) -> Vec<&Desc> {
         let gauges = self.gauges.iter().flat_map(|(gauge, _)| gauge.desc());
-        gauges.chain([&self.evictions]).collect()
+        gauges.chain(&self.counters).collect()
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        let mut all = self.evictions();
+        let mut all: Vec<_> = COUNTERS.iter().flat_map(|row| self.counted(row)).collect();
         for (gauge, read) in &self.gauges {
             gauge.set(i64::try_from(read(&self.bounded)).unwrap_or(i64::MAX));
             all.extend(gauge.collect());
