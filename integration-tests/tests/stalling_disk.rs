@@ -313,6 +313,7 @@ fn others_are_served_while_a_simulated_disk_stalls() {
         offset_store_dir: scratch.path().to_owned(),
         quorum_writer: WriterMode::Thread,
         flush_threads: 1,
+        flush_journal_bytes: 1 << 20,
         disk_stalls: runtime.disk_stalls().clone(),
     };
     let server = runtime.block_on(async {

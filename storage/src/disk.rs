@@ -7,7 +7,6 @@
 mod gate;
 mod real;
 mod simulated;
-mod volume;
 mod write_back;
 
 use std::fmt;
@@ -20,7 +19,6 @@ use bytes::Bytes;
 use crate::stages::{self, Stage};
 
 pub use simulated::{SimDisk, SimFault};
-pub use volume::Volume;
 
 /// How a file is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,6 +5,7 @@
 pub mod checkpoints;
 pub mod cleaner;
 pub mod disk;
+mod flush_journal;
 pub mod log;
 pub mod log_dirs;
 pub mod log_manager;

@@ -68,6 +68,8 @@ pub struct LogManagerConfig {
     pub max_open_files: usize,
     /// Threads that sync for acknowledgements (rule S16).
     pub flush_threads: usize,
+    /// Length of the flush journal of each log directory, once a log of it waits for a flush.
+    pub flush_journal_bytes: u64,
     /// Free bytes below which a directory takes no more appends (rule S14).
     pub reserve_bytes: u64,
     /// Who is told of appends that take long.
@@ -118,7 +120,8 @@ impl LogManager {
         let mut unrecovered = VecDeque::new();
         let deletions = Deletions::default();
         for dir in taken.dirs {
-            let (directory, content) = Directory::load(disk, dir, config.boot_id.as_deref());
+            let (directory, content) =
+                Directory::load(disk, dir, config.boot_id.as_deref(), config.flush_journal_bytes);
             let directory = Arc::new(directory);
             for topic_partition in content.partitions {
                 let slot = Arc::new(Slot::found(directory.clone()));
@@ -260,7 +263,7 @@ impl LogManager {
     }
 
     /// Syncs the log by one of the flush threads, which tells the log's events; for acknowledgements that wait for it
-    /// (`flush.messages`). Requests that come while one waits are one, and many logs that wait are synced together.
+    /// (`flush.messages`). Requests that come while one waits are one, and many logs that wait share the sync of their directory's flush journal.
     pub fn request_flush(&self, log: &Arc<PartitionLog>) {
         let directory = self.dirs.iter().find(|dir| log.is_in(dir.path()));
         self.flusher.request(log, directory);

@@ -47,6 +47,7 @@ impl Node {
             boot_id: None,
             max_open_files: 8,
             flush_threads: 1,
+            flush_journal_bytes: 1 << 20,
             reserve_bytes: 0,
             append_watch: None,
         };

@@ -49,7 +49,7 @@ pub(super) fn log_advanced(leader: &mut PartitionLeader, log: &PartitionLog) {
 /// Up to where this replica counts as holding the log: with `flush.messages=1` only what is on the disk.
 fn durable_end_offset(log: &PartitionLog) -> i64 {
     if log.config().flush_messages == 1 {
-        log.flushed_offset()
+        log.durable_offset()
     } else {
         log.log_end_offset()
     }

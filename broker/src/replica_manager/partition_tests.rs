@@ -25,6 +25,7 @@ fn partition(flush_messages: i64) -> Arc<Partition> {
         boot_id: None,
         max_open_files: 8,
         flush_threads: 1,
+        flush_journal_bytes: 1 << 20,
         reserve_bytes: 0,
         append_watch: None,
     };
@@ -73,7 +74,7 @@ async fn the_append_that_reaches_flush_messages_is_acknowledged_after_the_flush_
             if let Some(wait) = partition.acknowledgement(&info, acks) {
                 wait.given().await.expect("the disk works");
             }
-            assert!(partition.log().flushed_offset() >= round * 3, "{acks:?}");
+            assert!(partition.log().durable_offset() >= round * 3, "{acks:?}");
         }
     }
 }
@@ -85,7 +86,7 @@ async fn the_coordinator_s_records_wait_for_the_flush_as_well() {
         append(&partition);
         let last = append(&partition).last_offset;
         partition.committed(last + 1).await.expect("the disk works");
-        assert!(partition.log().flushed_offset() >= round * 2);
+        assert!(partition.log().durable_offset() >= round * 2);
     }
 }
 
@@ -99,5 +100,5 @@ async fn nothing_waits_for_a_flush_by_default() {
             .is_none()
     );
     assert!(partition.acknowledgement(&info, RequiredAcks::Leader).is_none());
-    assert_eq!(partition.log().flushed_offset(), 0);
+    assert_eq!(partition.log().durable_offset(), 0);
 }

@@ -286,6 +286,7 @@ fn open_logs(
         boot_id: surroundings.boot_id.clone(),
         max_open_files: MAX_OPEN_LOG_FILES,
         flush_threads: surroundings.flush_threads,
+        flush_journal_bytes: surroundings.flush_journal_bytes,
         reserve_bytes: RESERVE_BYTES,
         append_watch: Some(stalls),
     };

@@ -16,6 +16,10 @@ const OFFSET_STORE_DIR: &str = "committed-offsets";
 /// Threads that sync for acknowledgements.
 const FLUSH_THREADS: usize = 4;
 
+/// Of each log directory, once one of its topics has `flush.messages`. Half of it is written before the logs in it must be
+/// synced for themselves: as more comes together for each of them, that is less work.
+const FLUSH_JOURNAL_BYTES: u64 = 128 << 20;
+
 /// What a node has of the machine, sockets apart.
 pub struct Surroundings {
     /// Where logs, checkpoints and the metadata quorum are kept.
@@ -31,6 +35,8 @@ pub struct Surroundings {
     pub quorum_writer: WriterMode,
     /// Threads that sync for acknowledgements; without any, whoever asks for a sync does it.
     pub flush_threads: usize,
+    /// See [`storage::log_manager::LogManagerConfig::flush_journal_bytes`].
+    pub flush_journal_bytes: u64,
     /// What the runtime's workers do on the disks.
     pub disk_stalls: Arc<DiskStalls>,
 }
@@ -45,6 +51,7 @@ impl Surroundings {
             offset_store_dir: config.metadata_log_dir.join(OFFSET_STORE_DIR),
             quorum_writer: WriterMode::Thread,
             flush_threads: FLUSH_THREADS,
+            flush_journal_bytes: FLUSH_JOURNAL_BYTES,
             disk_stalls,
         }
     }

@@ -170,6 +170,7 @@ impl Run {
             offset_store_dir: self.offset_store_dir(),
             quorum_writer: WriterMode::Inline,
             flush_threads: 0,
+            flush_journal_bytes: 1 << 18,
             disk_stalls: DiskStalls::unwatched(),
         };
         self.say(format_args!("the node starts"));

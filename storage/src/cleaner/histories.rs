@@ -88,6 +88,7 @@ pub(super) fn manager(sim: &SimDisk, boot: u64) -> LogManager {
         boot_id: Some(boot.to_string()),
         max_open_files: 6,
         flush_threads: 1,
+        flush_journal_bytes: 1 << 18,
         reserve_bytes: 0,
         append_watch: None,
     };

@@ -266,16 +266,6 @@ impl SimDisk {
         Ok(())
     }
 
-    /// The content of every file becomes durable, and no name.
-    pub(super) fn sync_contents(&self) -> io::Result<()> {
-        let mut state = self.call()?;
-        for inode in state.inodes.values_mut() {
-            inode.pending.clear();
-            inode.durable.clone_from(&inode.content);
-        }
-        Ok(())
-    }
-
     pub(super) fn read_dir(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
         let state = self.call()?;
         if state.names.get(path) != Some(&Node::Dir) {
@@ -647,10 +637,10 @@ impl SimFile {
         if state.boot != self.boot {
             return Err(io::Error::other("the file was opened before the restart"));
         }
+        let was_powered = state.powered;
         let begun = state.begin_call();
-        let cut_here = begun.is_err()
-            && !state.powered
-            && matches!(state.fault, Some((n, SimFault::PowerCut)) if n == state.calls);
+        // What is written as the power goes may have reached the disk in part, what comes behind it has not.
+        let cut_here = was_powered && !state.powered;
         if let (Err(error), false) = (&begun, cut_here) {
             return Err(io::Error::new(error.kind(), error.to_string()));
         }

@@ -200,7 +200,7 @@ impl PartitionLog {
             log_start_offset: self.log_start_offset(),
             record_count: 0,
             is_duplicate: true,
-            flush_required: flushed_before_ack > self.flushed_offset(),
+            flush_required: flushed_before_ack > self.durable_offset(),
             flushed_before_ack,
         }
     }
@@ -268,7 +268,7 @@ impl PartitionLog {
         }
         state.last_ticket += 1;
         let end = state.next_offset;
-        let asked_or_flushed = state.flush_asked_to.max(self.flushed_offset());
+        let asked_or_flushed = state.flush_asked_to.max(self.durable_offset());
         let reaches_interval = end.saturating_sub(asked_or_flushed) >= config.flush_messages;
         if reaches_interval {
             state.flush_asked_to = end;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::error::LogError;
+use super::flush_together::Covered;
 use super::segment::Segment;
 use super::{PartitionLog, producer_snapshot};
 
@@ -66,12 +67,12 @@ impl PartitionLog {
             return Ok(());
         }
         self.guarded(|| {
-            let _one_at_a_time = self.flushing.lock();
+            let mut covered = self.flushing.lock();
             // Another thread's flush may have covered this one while the lock was waited for.
             if self.flushed_offset() >= up_to {
                 Ok(())
             } else {
-                self.flush_published()
+                self.flush_published(&mut covered)
             }
         })
     }
@@ -84,21 +85,27 @@ impl PartitionLog {
         self.flush(self.log_end_offset())
     }
 
-    fn flush_published(&self) -> Result<(), LogError> {
+    fn flush_published(&self, covered: &mut Covered) -> Result<(), LogError> {
         let end = self.log_end_offset();
-        loop {
+        let active = loop {
             let segments = self.segments.load_full();
+            let active = segments.last().map(|segment| Covered {
+                base_offset: segment.base_offset,
+                position: segment.size_bytes(),
+            });
             match self.flush_segments(&segments) {
                 Err(error) if self.has_changed_since(&segments, &error) => {}
-                flushed => break flushed?,
+                Err(error) => return Err(error.into()),
+                Ok(()) => break active,
             }
-        }
+        };
         // The name of a file is looked after behind its content: a name without content would claim nothing wrong.
         let has_new_names = std::mem::take(&mut self.writer.lock().unsynced_names);
         if has_new_names && let Err(error) = self.sync_names(&self.dir.read().clone()) {
             self.writer.lock().unsynced_names = true;
             return Err(error);
         }
+        *covered = active.unwrap_or(Covered::NOTHING);
         self.flushed_offset.fetch_max(end, Ordering::AcqRel);
         if let Some(events) = self.events.read().clone() {
             events.flushed(end);
@@ -192,7 +199,7 @@ impl PartitionLog {
     pub fn close(&self) -> Result<(), LogError> {
         self.guarded(|| {
             // As in a flush, before the lock of the writers.
-            let _one_at_a_time = self.flushing.lock();
+            let mut covered = self.flushing.lock();
             let mut writer = self.writer.lock();
             self.write_queue(&mut writer);
             self.require_online()?;
@@ -207,7 +214,7 @@ impl PartitionLog {
                 segment.log.create(&self.files)?.sync_all()?;
             }
             drop(writer);
-            self.flush_published()?;
+            self.flush_published(&mut covered)?;
             self.save_epochs()?;
             // A roll beside this writes a snapshot of the same name.
             let _writer = self.writer.lock();

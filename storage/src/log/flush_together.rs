@@ -1,67 +1,173 @@
-//! A flush that somebody completes for many logs at once, with one sync of the file system that holds them.
+//! A flush that somebody completes for many logs at once, through the flush journal of their directory.
 
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use parking_lot::MutexGuard;
+use protocol_compat::{TopicId, TopicPartition};
 
 use super::PartitionLog;
 use super::error::LogError;
 use crate::disk::File;
+use crate::flush_journal::FlushJournal;
 
-/// A flush of one log that has begun: what was published before is synced next, and no other flush of the log runs meanwhile.
+/// More of a log than this is not copied: its file is synced instead.
+const MOST_BYTES: u64 = 1 << 20;
+
+/// How far the content of the active segment is durable, by a sync of its file or by the journal. Whoever flushes holds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Covered {
+    pub base_offset: i64,
+    pub position: u64,
+}
+
+impl Covered {
+    pub const NOTHING: Covered = Covered {
+        base_offset: i64::MIN,
+        position: 0,
+    };
+}
+
+/// A flush of one log that has begun: what was published before becomes durable next, and no other flush of the log runs
+/// meanwhile.
+#[derive(Debug)]
 pub(crate) struct BegunFlush<'a> {
-    log: &'a PartitionLog,
-    _alone: MutexGuard<'a, ()>,
-    end: i64,
+    log: &'a Arc<PartitionLog>,
+    covered: MutexGuard<'a, Covered>,
+    end_offset: i64,
     file: Arc<File>,
+    topic_id: TopicId,
+    /// What is written of the active segment, and from where on it is not durable yet.
+    now: Covered,
+    from: u64,
+}
+
+/// How a flush of a log is to go on.
+#[derive(Debug)]
+pub(crate) enum FlushStart<'a> {
+    /// Through the journal.
+    Together(BegunFlush<'a>),
+    /// For itself: new names, a sealed segment, a lot of bytes, somebody else's flush.
+    Alone,
+    /// Everything is durable, or the log is offline.
+    Nothing,
 }
 
 impl PartitionLog {
-    /// Begins a flush of a log of which only the content of the active segment's file is unflushed. `None` for others: a new
-    /// name, a sealed segment, somebody else's flush, nothing to do.
-    pub(crate) fn begin_flush(&self) -> Option<BegunFlush<'_>> {
-        let alone = self.flushing.try_lock()?;
-        let end = self.log_end_offset();
-        if self.is_failed() || self.flushed_offset() >= end {
-            return None;
+    /// Begins a flush of a log of which only the end of the active segment's file is not durable.
+    pub(crate) fn begin_flush(self: &Arc<Self>) -> FlushStart<'_> {
+        let Some(covered) = self.flushing.try_lock() else {
+            return FlushStart::Alone;
+        };
+        let end_offset = self.log_end_offset();
+        if self.is_failed() || self.durable_offset() >= end_offset {
+            return FlushStart::Nothing;
         }
         // Later than the end: a segment that was rolled since holds all that is below it, and is not flushed.
         let segments = self.segments.load();
-        let (active, sealed) = segments.split_last()?;
-        let is_content_alone = active.size_bytes() > 0
+        let (Some((active, sealed)), Some(topic_id)) = (segments.split_last(), self.topic_id) else {
+            return FlushStart::Alone;
+        };
+        let now = Covered {
+            base_offset: active.base_offset,
+            position: active.size_bytes(),
+        };
+        let from = match *covered {
+            Covered {
+                base_offset,
+                position,
+            } if base_offset == now.base_offset => position,
+            _ => 0,
+        };
+        // A log whose appends do not wait needs no journal.
+        let is_content_alone = self.config.load().flushes_appends()
+            && (from + 1..=from + MOST_BYTES).contains(&now.position)
             && sealed.iter().all(|segment| segment.is_flushed())
             && !self.writer.lock().unsynced_names;
-        if !is_content_alone {
-            return None;
+        match active.log.get(&self.files) {
+            Ok(file) if is_content_alone => FlushStart::Together(BegunFlush {
+                log: self,
+                covered,
+                end_offset,
+                file,
+                topic_id,
+                now,
+                from,
+            }),
+            _ => FlushStart::Alone,
         }
-        let file = active.log.get(&self.files).ok()?;
-        Some(BegunFlush {
-            log: self,
-            _alone: alone,
-            end,
-            file,
-        })
+    }
+
+    /// The log has bytes in a journal from now on.
+    pub(crate) fn joined(&self, journal: &Arc<FlushJournal>) {
+        self.journal.get_or_init(|| Arc::downgrade(journal));
+    }
+
+    /// Before bytes change that may stand in the journal: from here on they do not.
+    pub(super) fn leave_journal(&self) -> io::Result<()> {
+        match self.journal.get().and_then(std::sync::Weak::upgrade) {
+            Some(journal) => journal.leave(),
+            None => Ok(()),
+        }
+    }
+
+    /// The file of the segment in which everything below `end_offset` ends was synced, or that failed.
+    pub(crate) fn synced_by_itself(&self, end_offset: i64, synced: io::Result<()>) {
+        let noted = self.guarded(|| {
+            synced?;
+            self.flushed_offset.fetch_max(end_offset, Ordering::AcqRel);
+            Ok(())
+        });
+        if let Err(error) = noted {
+            tracing::error!(log = %self.topic_partition, %error, "could not flush");
+        }
     }
 }
 
-impl BegunFlush<'_> {
-    /// The file that is to be synced.
-    pub fn file(&self) -> &File {
+impl<'a> BegunFlush<'a> {
+    /// The log.
+    pub fn log(&self) -> &'a Arc<PartitionLog> {
+        self.log
+    }
+
+    /// The file of the active segment.
+    pub fn file(&self) -> &Arc<File> {
         &self.file
     }
 
-    /// Ends the flush as the sync did.
+    /// Whose log it is.
+    pub fn topic_partition(&self) -> (TopicId, &TopicPartition) {
+        (self.topic_id, &self.log.topic_partition)
+    }
+
+    /// Base offset of the active segment.
+    pub fn base_offset(&self) -> i64 {
+        self.now.base_offset
+    }
+
+    /// The bytes of the file that are not durable yet: their position and how many.
+    pub fn range(&self) -> (u64, u64) {
+        (self.from, self.now.position.saturating_sub(self.from))
+    }
+
+    /// Everything below becomes durable.
+    pub fn end_offset(&self) -> i64 {
+        self.end_offset
+    }
+
+    /// Ends the flush as the sync of the journal did.
     ///
     /// # Errors
     /// [`LogError`] where the sync failed; the log is offline then.
-    pub fn end(self, synced: &io::Result<()>) -> Result<(), LogError> {
-        self.log.guarded(|| match synced {
+    pub fn end(mut self, synced: &io::Result<()>) -> Result<(), LogError> {
+        let log = self.log;
+        log.guarded(|| match synced {
             Ok(()) => {
-                self.log.flushed_offset.fetch_max(self.end, Ordering::AcqRel);
-                if let Some(events) = self.log.events.read().clone() {
-                    events.flushed(self.end);
+                *self.covered = self.now;
+                log.journaled_offset.fetch_max(self.end_offset, Ordering::AcqRel);
+                if let Some(events) = log.events.read().clone() {
+                    events.flushed(self.end_offset);
                 }
                 Ok(())
             }

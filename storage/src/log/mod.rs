@@ -53,8 +53,8 @@ mod writer;
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 
 use arc_swap::ArcSwap;
 use parking_lot::{Mutex, RwLock};
@@ -68,7 +68,8 @@ pub use config::LogConfig;
 pub use error::{AppendError, LogError, ReadError, RecordProblem};
 pub use extent::{Extent, RetentionDue};
 pub use file_cache::FileCache;
-pub(crate) use flush_together::BegunFlush;
+pub(crate) use file_name::file_name as segment_file_name;
+pub(crate) use flush_together::{BegunFlush, FlushStart};
 pub(crate) use partition_metadata::{FILE_NAME as OWNER_FILE, read as read_topic_id};
 pub use producer_state::ProducerEntry;
 pub use read::ReadInfo;
@@ -79,8 +80,11 @@ pub use transaction_index::AbortedTransaction;
 
 use append::Reservations;
 use flush::FlushAge;
+use flush_together::Covered;
 use segment::Segment;
 use writer::Writer;
+
+use crate::flush_journal::FlushJournal;
 
 /// What its owner learns of a log without asking. Called outside of every lock of the log but the writer's; an
 /// implementation returns quickly and does not call back into the log's appends.
@@ -135,6 +139,8 @@ pub struct PartitionLog {
     log_start_offset: AtomicI64,
     log_end_offset: AtomicI64,
     flushed_offset: AtomicI64,
+    /// Everything below is in the segments' files or in the flush journal, durably.
+    journaled_offset: AtomicI64,
     high_watermark: AtomicI64,
     is_failed: AtomicBool,
     /// The directory is being renamed, or was: the partition is deleted.
@@ -144,8 +150,10 @@ pub struct PartitionLog {
     reservations: Mutex<Reservations>,
     /// Held while the file of leader epochs is written.
     epochs_file: Mutex<()>,
-    /// One flush at a time.
-    flushing: Mutex<()>,
+    /// One flush at a time. Held before the writer if both are held.
+    flushing: Mutex<Covered>,
+    /// The journal that has bytes of this log, or had.
+    journal: OnceLock<Weak<FlushJournal>>,
 }
 
 impl std::fmt::Debug for PartitionLog {
@@ -194,6 +202,13 @@ impl PartitionLog {
     /// End of what was synced, exclusive: the recovery point.
     pub fn flushed_offset(&self) -> i64 {
         self.flushed_offset.load(Ordering::Acquire)
+    }
+
+    /// End of what a power cut does not take, exclusive: what was synced, and what stands in the flush journal.
+    pub fn durable_offset(&self) -> i64 {
+        self.journaled_offset
+            .load(Ordering::Acquire)
+            .max(self.flushed_offset())
     }
 
     /// End of what consumers may see, exclusive.

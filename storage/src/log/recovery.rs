@@ -9,8 +9,8 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use parking_lot::{Mutex, RwLock};
@@ -21,6 +21,7 @@ use super::append::{Reservations, ReservedSegment};
 use super::batch_validator::transaction_marker;
 use super::error::LogError;
 use super::flush::FlushAge;
+use super::flush_together::Covered;
 use super::index_file::{IndexFile, offset_entry, read_offset_entry, read_time_entry, time_entry};
 use super::leader_epoch_cache::{self, LeaderEpochCache};
 use super::leftovers::{self, Segments};
@@ -213,7 +214,9 @@ fn build(params: OpenParams, found: Found) -> PartitionLog {
         }),
         reservations: Mutex::new(reservations),
         epochs_file: Mutex::new(()),
-        flushing: Mutex::new(()),
+        flushing: Mutex::new(Covered::NOTHING),
+        journaled_offset: AtomicI64::new(0),
+        journal: OnceLock::new(),
     }
 }
 

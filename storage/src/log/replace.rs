@@ -61,6 +61,8 @@ impl PartitionLog {
         old: &[Arc<Segment>],
     ) -> Result<Option<DeletedFiles>, LogError> {
         let cleaned = Arc::new(cleaned);
+        // A start must not put what was appended back into what takes its place.
+        self.guarded_whole(|| Ok(self.leave_journal()?))?;
         if !self.guarded(|| self.announce(&cleaned, old))? {
             return Ok(None);
         }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::error::LogError;
+use super::flush_together::Covered;
 use super::index_file::read_offset_entry;
 use super::scan::{Scan, Step};
 use super::segment::{NO_TIMESTAMP, Segment};
@@ -18,16 +19,21 @@ impl PartitionLog {
     /// [`LogError`]; on an input/output error the log is offline.
     pub fn truncate_to(&self, offset: i64) -> Result<(), LogError> {
         self.guarded_whole(|| {
+            let mut covered = self.flushing.lock();
             let mut writer = self.writer.lock();
             self.write_queue(&mut writer);
             self.require_online()?;
             if offset >= self.log_end_offset() {
                 return Ok(());
             }
+            *covered = Covered::NOTHING;
+            self.leave_journal()?;
             if offset <= self.log_start_offset() {
                 return self.restart_at(&mut writer, offset);
             }
             let kept = self.drop_segments_from(offset)?;
+            // A name that came back after a power cut would end the log there, whatever is appended meanwhile.
+            writer.unsynced_names = writer.is_created;
             let end = match kept.last() {
                 Some(segment) => self.cut_segment(segment, offset)?,
                 None => offset,
@@ -46,9 +52,12 @@ impl PartitionLog {
     /// [`LogError`]; on an input/output error the log is offline.
     pub fn truncate_fully_and_start_at(&self, offset: i64) -> Result<(), LogError> {
         self.guarded_whole(|| {
+            let mut covered = self.flushing.lock();
             let mut writer = self.writer.lock();
             self.write_queue(&mut writer);
             self.require_online()?;
+            *covered = Covered::NOTHING;
+            self.leave_journal()?;
             self.restart_at(&mut writer, offset)
         })
     }
@@ -105,6 +114,7 @@ impl PartitionLog {
 
     fn lower_claims(&self, offset: i64) {
         self.flushed_offset.fetch_min(offset, Ordering::AcqRel);
+        self.journaled_offset.fetch_min(offset, Ordering::AcqRel);
         self.high_watermark.fetch_min(offset, Ordering::AcqRel);
     }
 
@@ -125,6 +135,7 @@ impl PartitionLog {
         self.log_start_offset.store(offset, Ordering::Release);
         self.high_watermark.store(offset, Ordering::Release);
         self.flushed_offset.store(offset, Ordering::Release);
+        self.journaled_offset.store(offset, Ordering::Release);
         self.reservations.lock().epochs = super::leader_epoch_cache::LeaderEpochCache::default();
         if writer.is_created {
             self.write_epochs_or_later()?;

@@ -303,7 +303,7 @@ impl PartitionLog {
         let mut state = self.reservations.lock();
         writer.give_up(&mut state);
         state.next_offset = end;
-        state.flush_asked_to = self.flushed_offset();
+        state.flush_asked_to = self.durable_offset();
         state.producers = producers;
         let epochs_changed = state.epochs.truncate_from_end(end);
         if let Some(segment) = self.active_segment() {

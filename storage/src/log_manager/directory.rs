@@ -13,7 +13,8 @@ use uuid::Uuid;
 use super::claims::{Claims, KINDS};
 use super::room::Room;
 use crate::checkpoints::{self, OffsetCheckpoint, Offsets};
-use crate::disk::{Disk, Space, Volume};
+use crate::disk::{Disk, Space};
+use crate::flush_journal::{self, FlushJournal};
 use crate::log::{Crash, LogError, PartitionLog};
 use crate::log_dirs::{CleanShutdown, LogDir};
 
@@ -38,10 +39,7 @@ pub(super) struct Directory {
     crash: Option<Crash>,
     /// The boot to note once every log was recovered.
     unnoted_boot: Mutex<Option<String>>,
-    /// The file system, if it can be synced as a whole.
-    volume: Option<Volume>,
-    /// What others left in its page cache was written back since it was last synced as a whole.
-    is_written_back: AtomicBool,
+    journal: Arc<FlushJournal>,
     room: Arc<Room>,
     /// Whether the room was found to be over.
     is_full: AtomicBool,
@@ -56,7 +54,7 @@ pub(super) struct Directory {
 
 impl Directory {
     /// Looks through the directory. An input/output error takes it offline.
-    pub fn load(disk: &Disk, dir: LogDir, boot_id: Option<&str>) -> (Directory, Content) {
+    pub fn load(disk: &Disk, dir: LogDir, boot_id: Option<&str>, journal_bytes: u64) -> (Directory, Content) {
         let loaded = match dir.failure() {
             Some(_) => Ok(None),
             None => read_all(disk, &dir, boot_id).map(Some),
@@ -72,8 +70,7 @@ impl Directory {
         };
         let directory = Directory {
             disk: disk.clone(),
-            volume: disk.volume(dir.path()),
-            is_written_back: AtomicBool::new(false),
+            journal: Arc::new(FlushJournal::new(disk, dir.path(), journal_bytes)),
             dir,
             was_read,
             crash,
@@ -118,17 +115,9 @@ impl Directory {
         self.dir.space()
     }
 
-    pub fn volume(&self) -> Option<&Volume> {
-        self.volume.as_ref()
-    }
-
-    /// Whether the page cache is to be written back now: once between two syncs of the file system.
-    pub fn begins_write_back(&self) -> bool {
-        !self.is_written_back.swap(true, Ordering::Relaxed)
-    }
-
-    pub fn ends_write_back(&self) {
-        self.is_written_back.store(false, Ordering::Relaxed);
+    /// What makes the ends of many logs durable together.
+    pub fn journal(&self) -> &Arc<FlushJournal> {
+        &self.journal
     }
 
     pub fn room(&self) -> &Arc<Room> {
@@ -296,6 +285,8 @@ fn read_all(
     boot_id: Option<&str>,
 ) -> io::Result<(Claims, Option<Crash>, Content)> {
     let path = dir.path();
+    // Before anything is read of a log.
+    flush_journal::replay(disk, path)?;
     let mut content = Content::default();
     let mut topic: Arc<str> = Arc::from("");
     for entry in disk.read_dir(path)?.into_iter().filter(|entry| entry.is_dir) {

@@ -1,10 +1,9 @@
 //! A bounded set of threads that sync logs for acknowledgements (rule S16).
 //!
 //! A log waits at most once, and one sync covers all that was written before it began, so that appends which arrive
-//! while the disk is busy share the next sync (group commit). Where the file system can be synced as a whole, one thread
-//! does so for all logs of a directory that wait: for four that takes as long as four syncs side by side, for forty-eight half
-//! as long and a quarter of the processor. Otherwise each log is synced for itself, by as many threads as there are. They start
-//! with the first request.
+//! while the disk is busy share the next sync (group commit). What waits in a directory goes through its flush journal with
+//! one write and one sync; a log for which more is to be done than that is synced for itself, by as many threads as there
+//! are. They start with the first request.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,12 +12,8 @@ use std::thread::JoinHandle;
 use parking_lot::{Condvar, Mutex};
 
 use super::directory::Directory;
-use crate::disk::Volume;
-use crate::log::{BegunFlush, PartitionLog};
-
-/// With more than this left to write on the machine no file system is synced as a whole: those who wait would wait for what is
-/// not theirs. A tenth of a second on a disk that writes 700 MB/s.
-const MOST_UNWRITTEN_BYTES: u64 = 64 << 20;
+use crate::flush_journal::Round;
+use crate::log::{FlushStart, PartitionLog};
 
 pub(super) struct Flusher {
     most_threads: usize,
@@ -35,13 +30,15 @@ struct Shared {
 #[derive(Default)]
 struct Queue {
     logs: VecDeque<Waiting>,
-    /// Directories whose logs are being synced together.
+    /// Directories of which a round is under way.
     together: Vec<Arc<Directory>>,
+    /// Directories whose journals have a full part.
+    full: VecDeque<Arc<Directory>>,
     idle_threads: usize,
     is_closed: bool,
 }
 
-/// A log that waits, and the directory with whose logs it may be synced together.
+/// A log that waits, and the directory through whose journal it may be flushed.
 struct Waiting {
     log: Arc<PartitionLog>,
     directory: Option<Arc<Directory>>,
@@ -59,6 +56,7 @@ impl Waiting {
 enum Work {
     One(Arc<PartitionLog>),
     Together(Arc<Directory>, Vec<Arc<PartitionLog>>),
+    Retire(Arc<Directory>),
 }
 
 impl Queue {
@@ -67,9 +65,13 @@ impl Queue {
         !self.together.iter().any(|directory| waiting.is_in(directory))
     }
 
-    /// The log that waits longest, with all others of its directory where they can be synced together. While those of a
-    /// directory are synced, what arrives for it waits: it is more by then.
+    /// The log that waits longest, with all others of its directory where they can be flushed together. While those of a
+    /// directory are, what arrives for it waits: it is more by then. Before all others a journal's full part: what fills the
+    /// other one waits for it.
     fn next(&mut self) -> Option<Work> {
+        if let Some(directory) = self.full.pop_front() {
+            return Some(Work::Retire(directory));
+        }
         let at = self.logs.iter().position(|waiting| self.is_free(waiting))?;
         let Some(directory) = self.logs.get(at)?.directory.clone() else {
             return self.logs.remove(at).map(|one| Work::One(one.log));
@@ -101,7 +103,7 @@ impl Flusher {
         }
         let waiting = Waiting {
             log: log.clone(),
-            directory: directory.filter(|dir| dir.volume().is_some()).cloned(),
+            directory: directory.cloned(),
         };
         let is_next = queue.is_free(&waiting);
         queue.logs.push_back(waiting);
@@ -165,7 +167,7 @@ impl Shared {
                 drop(queue);
                 self.perform(work);
                 queue = self.queue.lock();
-            } else if queue.is_closed && queue.logs.is_empty() {
+            } else if queue.is_closed && queue.logs.is_empty() && queue.full.is_empty() {
                 // Others may wait for the directory that this thread was the last to sync.
                 self.changed.notify_all();
                 return;
@@ -190,72 +192,73 @@ impl Shared {
     fn perform(&self, work: Work) {
         match work {
             Work::One(log) => flush(&log),
+            Work::Retire(directory) => directory.journal().retire(),
             Work::Together(directory, logs) => {
-                let flushed = flush_together(&directory, &logs);
-                let alone = match &flushed {
-                    Together::But(alone) => alone.as_slice(),
-                    Together::TooMuchToWrite(_) => &logs,
+                let left = flush_together(&directory, &logs);
+                let waiting = |log: &Arc<PartitionLog>, directory| Waiting {
+                    log: log.clone(),
+                    directory,
                 };
-                let alone = alone.iter().cloned().map(|log| Waiting { log, directory: None });
+                let alone = left.alone.iter().map(|log| waiting(log, None));
+                let later = left.later.iter().map(|log| waiting(log, Some(directory.clone())));
                 let mut queue = self.queue.lock();
                 queue.together.retain(|other| !Arc::ptr_eq(other, &directory));
-                let before = queue.logs.len();
-                queue.logs.extend(alone);
-                let is_more = queue.logs.len() > before;
+                let is_more = left.is_part_full || !left.alone.is_empty() || !left.later.is_empty();
+                queue.logs.extend(alone.chain(later));
+                if left.is_part_full {
+                    queue.full.push_back(directory);
+                }
                 drop(queue);
                 // This thread goes on with what arrived for the directory.
                 if is_more {
                     self.changed.notify_all();
                 }
-                if let Together::TooMuchToWrite(volume) = flushed
-                    && directory.begins_write_back()
-                {
-                    volume.write_back();
-                }
             }
         }
     }
 }
 
-/// What came of a flush of many logs.
-pub(super) enum Together<'a> {
-    /// All were flushed but these, which want a flush of their own, or have failed.
-    But(Vec<Arc<PartitionLog>>),
-    /// None: others left too much in the page cache.
-    TooMuchToWrite(&'a Volume),
+/// What a round through a journal has left to do.
+#[derive(Default)]
+pub(super) struct Left {
+    /// To be flushed for themselves.
+    pub alone: Vec<Arc<PartitionLog>>,
+    /// To be flushed with the next round.
+    pub later: Vec<Arc<PartitionLog>>,
+    /// The journal's full part is to be retired.
+    pub is_part_full: bool,
 }
 
-/// Syncs the file system for those logs that only wait for content, or a single log for itself.
-pub(super) fn flush_together<'a>(directory: &'a Directory, logs: &[Arc<PartitionLog>]) -> Together<'a> {
-    let Some(volume) = directory.volume() else {
-        return Together::But(logs.to_vec());
-    };
-    if let [only] = logs {
-        flush(only);
-        return Together::But(Vec::new());
-    }
-    let unwritten = volume.unwritten_bytes();
-    if unwritten.is_none_or(|bytes| bytes > MOST_UNWRITTEN_BYTES) {
-        return Together::TooMuchToWrite(volume);
-    }
-    let mut begun: Vec<BegunFlush<'_>> = Vec::with_capacity(logs.len());
-    let mut alone = Vec::new();
+/// Flushes through the directory's journal those logs that only wait for the end of their content.
+pub(super) fn flush_together(directory: &Directory, logs: &[Arc<PartitionLog>]) -> Left {
+    let mut left = Left::default();
+    let mut begun = Vec::with_capacity(logs.len());
     for log in logs {
         match log.begin_flush() {
-            Some(flush) => begun.push(flush),
-            None => alone.push(log.clone()),
+            FlushStart::Together(flush) => begun.push(flush),
+            FlushStart::Alone => left.alone.push(log.clone()),
+            FlushStart::Nothing => {}
         }
     }
-    if let Some(last) = begun.last() {
-        let synced = volume.sync(last.file());
-        directory.ends_write_back();
-        for flush in begun {
-            if let Err(error) = flush.end(&synced) {
-                tracing::error!(dir = %directory.path().display(), %error, "could not flush");
-            }
+    if begun.is_empty() {
+        return left;
+    }
+    let Round {
+        covered,
+        alone,
+        later,
+        synced,
+        is_part_full,
+    } = directory.journal().write(begun);
+    for flush in covered {
+        if let Err(error) = flush.end(&synced) {
+            tracing::error!(dir = %directory.path().display(), %error, "could not flush");
         }
     }
-    Together::But(alone)
+    left.alone.extend(alone.iter().map(|flush| flush.log().clone()));
+    left.later.extend(later.iter().map(|flush| flush.log().clone()));
+    left.is_part_full = is_part_full;
+    left
 }
 
 /// The log tells its events of success and of failure; a failed one is offline.

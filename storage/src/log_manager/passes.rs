@@ -152,6 +152,7 @@ impl LogManager {
             log.close()?;
         }
         self.sync_closed(dir)?;
+        dir.journal().remove()?;
         self.checkpoint(dir, &KINDS)?;
         if self.has_unrecovered(dir) {
             tracing::info!(dir = %dir.path().display(), "partitions are left to recover at the next start");

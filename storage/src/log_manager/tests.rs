@@ -25,6 +25,7 @@ pub(super) fn config() -> LogManagerConfig {
         boot_id: Some("boot".to_owned()),
         max_open_files: 100,
         flush_threads: 2,
+        flush_journal_bytes: 1 << 18,
         reserve_bytes: 1000,
         append_watch: None,
     }

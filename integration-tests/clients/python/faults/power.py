@@ -33,7 +33,7 @@ class Mode:
         self.name, self.is_flushed = name, name == "flushed"
         self.directory = os.path.join(directory, name)
         os.makedirs(self.directory)
-        self.image = LoopImage(self.directory, 1024)
+        self.image = LoopImage(self.directory, 2048)
         self.image.mount()
         self.node = FaultNode(options.node, self.directory, options.port, overrides)
         atexit.register(self.image.unmount)
@@ -167,6 +167,9 @@ class Mode:
                       f"{len(self.found)} violations", flush=True)
         self.node.end()
         self.image.remove()
+        has_put_back = "put back what was acknowledged" in self.node.log_since(0)
+        if self.is_flushed and not has_put_back:
+            self.wrong(rounds, "no start has put anything back from the flush journal: the cuts show nothing of it")
         wrong = sum("wrong bytes" in sentence or "changed" in sentence for sentence in self.found)
         return conclude(f"power, {self.name}", self.found, cuts=rounds, acknowledged=self.acknowledged, lost=self.lost,
                         commits_lost=self.commits_lost, wrong=wrong)

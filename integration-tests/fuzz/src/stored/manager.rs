@@ -53,6 +53,7 @@ fn open(disk: &Disk, boot_id: &str) -> Result<LogManager, storage::log_dirs::Ope
         boot_id: Some(boot_id.to_owned()),
         max_open_files: 64,
         flush_threads: 1,
+        flush_journal_bytes: 1 << 18,
         reserve_bytes: 0,
         append_watch: None,
     };
