@@ -204,6 +204,23 @@ fn what_a_deleted_topic_wrote_does_not_come_back_in_a_new_one_of_its_name() {
 }
 
 #[test]
+fn a_segment_that_cannot_be_synced_keeps_the_journal_for_the_next_start() {
+    let (sim, manager, logs) = start_with_logs();
+    assert!(together(&manager, &logs).alone.is_empty());
+    let journal = manager.dirs[0].journal();
+    sim.fail_at(sim.calls() + 1, SimFault::Error);
+    assert!(journal.leave().is_err());
+    // Nor is anything written over later.
+    assert!(journal.leave().is_err());
+    assert!(logs.iter().all(|log| log.is_failed()));
+    drop((logs, manager));
+    let manager = start_after_power_cut(&sim);
+    for number in 0..TOPICS {
+        assert_eq!(offsets(&log(&manager, &topic(number))), [0, 1]);
+    }
+}
+
+#[test]
 fn a_clean_shutdown_leaves_no_journal() {
     let (sim, manager, logs) = start_with_logs();
     assert!(together(&manager, &logs).alone.is_empty());
