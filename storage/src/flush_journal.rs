@@ -26,7 +26,7 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use self::group::{ALIGNMENT, GroupBuilder, Place};
 use crate::disk::{Disk, File, OpenMode};
-use crate::log::{BegunFlush, PartitionLog};
+use crate::log::{BegunFlush, CachedFile, PartitionLog};
 
 pub(crate) use self::replay::replay;
 
@@ -88,11 +88,11 @@ struct Writer {
 }
 
 /// What keeps a part of the journal from being written over: a log's file that is to be synced, and up to which offset that
-/// makes the log durable.
+/// makes the log durable. The file is not kept open.
 #[derive(Debug)]
 struct Held {
     log: Arc<PartitionLog>,
-    file: Arc<File>,
+    file: Arc<CachedFile>,
     end_offset: i64,
 }
 
@@ -109,7 +109,7 @@ impl Holders {
     fn insert(&mut self, flush: &BegunFlush<'_>) {
         let held = Held {
             log: flush.log().clone(),
-            file: flush.file().clone(),
+            file: flush.segment_file().clone(),
             end_offset: flush.end_offset(),
         };
         let at = *self
@@ -254,7 +254,7 @@ impl FlushJournal {
     /// Returns when the part that is not written may be.
     fn free_other_part(&self, state: &mut MutexGuard<'_, State>) -> io::Result<()> {
         if let Some(full) = state.full.take() {
-            state.is_kept |= !sync_all(full);
+            state.is_kept |= !sync_all(&full);
         }
         while state.is_retiring {
             self.is_free.wait(state);
@@ -271,7 +271,7 @@ impl FlushJournal {
             full
         };
         if let Some(full) = full {
-            let are_synced = sync_all(full);
+            let are_synced = sync_all(&full);
             let mut state = self.state.lock();
             state.is_kept |= !are_synced;
             state.is_retiring = false;
@@ -287,7 +287,7 @@ impl FlushJournal {
     pub fn leave(&self) -> io::Result<()> {
         let mut state = self.state.lock();
         self.free_other_part(&mut state)?;
-        state.is_kept = !sync_all(state.logs.take());
+        state.is_kept = !sync_all(&state.logs.take());
         state.require_usable()?;
         match &mut state.place {
             FilePlace::Made(writer) => writer.empty(),
@@ -335,21 +335,11 @@ impl State {
     }
 }
 
-/// Each for itself, one after the other: appends and rounds go on beside it. What fails takes its log offline. Whether none
-/// did.
-fn sync_all(held: Vec<Held>) -> bool {
-    let mut are_synced = true;
-    for Held {
-        log,
-        file,
-        end_offset,
-    } in held
-    {
-        let synced = file.sync_data();
-        are_synced &= synced.is_ok();
-        log.synced_by_itself(end_offset, synced);
-    }
-    are_synced
+/// Each for itself, one after the other: appends and rounds go on beside it. Whether all are synced; the first that fails ends
+/// it, since its directory is offline then.
+fn sync_all(held: &[Held]) -> bool {
+    held.iter()
+        .all(|held| held.log.sync_journaled(&held.file, held.end_offset))
 }
 
 impl Writer {

@@ -218,6 +218,11 @@ impl CachedFile {
         Ok(place.path())
     }
 
+    /// Whether the file has only its name of a deleted one, or none.
+    pub fn is_deleted(&self) -> bool {
+        self.is_deleted.load(Ordering::Relaxed)
+    }
+
     /// Closes the file unless somebody holds it.
     pub fn close(&self) {
         self.handle.store(None);

@@ -9,6 +9,7 @@ use protocol_compat::{TopicId, TopicPartition};
 
 use super::PartitionLog;
 use super::error::LogError;
+use super::file_cache::CachedFile;
 use crate::disk::File;
 use crate::flush_journal::FlushJournal;
 
@@ -37,6 +38,7 @@ pub(crate) struct BegunFlush<'a> {
     covered: MutexGuard<'a, Covered>,
     end_offset: i64,
     file: Arc<File>,
+    segment_file: Arc<CachedFile>,
     topic_id: TopicId,
     /// What is written of the active segment, and from where on it is not durable yet.
     now: Covered,
@@ -91,6 +93,7 @@ impl PartitionLog {
                 covered,
                 end_offset,
                 file,
+                segment_file: active.log.clone(),
                 topic_id,
                 now,
                 from,
@@ -104,7 +107,8 @@ impl PartitionLog {
         self.journal.get_or_init(|| Arc::downgrade(journal));
     }
 
-    /// Before bytes change that may stand in the journal: from here on they do not.
+    /// Before bytes change that may stand in the journal: from here on they do not. The caller holds the lock of flushes, so that
+    /// no round has begun that would bring them there.
     pub(super) fn leave_journal(&self) -> io::Result<()> {
         match self.journal.get().and_then(std::sync::Weak::upgrade) {
             Some(journal) => journal.leave(),
@@ -112,15 +116,25 @@ impl PartitionLog {
         }
     }
 
-    /// The file of the segment in which everything below `end_offset` ends was synced, or that failed.
-    pub(crate) fn synced_by_itself(&self, end_offset: i64, synced: io::Result<()>) {
-        let noted = self.guarded(|| {
-            synced?;
-            self.flushed_offset.fetch_max(end_offset, Ordering::AcqRel);
-            Ok(())
-        });
-        if let Err(error) = noted {
-            tracing::error!(log = %self.topic_partition, %error, "could not flush");
+    /// Syncs the segment's file in which everything below `end_offset` ends; one that was deleted since needs nothing. Whether
+    /// the journal is no longer needed for it. A sync that fails takes the log offline.
+    pub(crate) fn sync_journaled(&self, file: &Arc<CachedFile>, end_offset: i64) -> bool {
+        let synced = file.get(&self.files).and_then(|file| file.sync_data());
+        match synced {
+            Ok(()) => {
+                self.flushed_offset.fetch_max(end_offset, Ordering::AcqRel);
+                true
+            }
+            Err(error)
+                if error.kind() == io::ErrorKind::NotFound && (file.is_deleted() || self.is_leaving()) =>
+            {
+                true
+            }
+            Err(error) => {
+                tracing::error!(log = %self.topic_partition, %error, "could not flush");
+                self.fail();
+                false
+            }
         }
     }
 }
@@ -134,6 +148,11 @@ impl<'a> BegunFlush<'a> {
     /// The file of the active segment.
     pub fn file(&self) -> &Arc<File> {
         &self.file
+    }
+
+    /// The same, closed while nobody uses it.
+    pub fn segment_file(&self) -> &Arc<CachedFile> {
+        &self.segment_file
     }
 
     /// Whose log it is.

@@ -67,6 +67,7 @@ pub use batch_validator::AppendOrigin;
 pub use config::LogConfig;
 pub use error::{AppendError, LogError, ReadError, RecordProblem};
 pub use extent::{Extent, RetentionDue};
+pub(crate) use file_cache::CachedFile;
 pub use file_cache::FileCache;
 pub(crate) use file_name::file_name as segment_file_name;
 pub(crate) use flush_together::{BegunFlush, FlushStart};

@@ -62,7 +62,10 @@ impl PartitionLog {
     ) -> Result<Option<DeletedFiles>, LogError> {
         let cleaned = Arc::new(cleaned);
         // A start must not put what was appended back into what takes its place.
-        self.guarded_whole(|| Ok(self.leave_journal()?))?;
+        self.guarded_whole(|| {
+            let _no_round = self.flushing.lock();
+            Ok(self.leave_journal()?)
+        })?;
         if !self.guarded(|| self.announce(&cleaned, old))? {
             return Ok(None);
         }

@@ -221,6 +221,21 @@ fn a_segment_that_cannot_be_synced_keeps_the_journal_for_the_next_start() {
 }
 
 #[test]
+fn a_deleted_topic_keeps_no_file_open_and_does_not_hold_the_journal_up() {
+    let (sim, manager, logs) = start_with_logs();
+    assert!(together(&manager, &logs).alone.is_empty());
+    let file = Arc::downgrade(&logs[0].segments()[0].log.get(manager.files()).unwrap());
+    drop(logs);
+    manager.delete(&partition(&topic(0)), NOW_MS).unwrap();
+    manager.removal_pass(i64::MAX).unwrap();
+    manager.dirs[0].journal().leave().unwrap();
+    assert_eq!(file.strong_count(), 0);
+    drop(manager);
+    let manager = start_after_power_cut(&sim);
+    assert_eq!(offsets(&log(&manager, &topic(1))), [0, 1]);
+}
+
+#[test]
 fn a_clean_shutdown_leaves_no_journal() {
     let (sim, manager, logs) = start_with_logs();
     assert!(together(&manager, &logs).alone.is_empty());
