@@ -314,6 +314,7 @@ fn others_are_served_while_a_simulated_disk_stalls() {
         quorum_writer: WriterMode::Thread,
         flush_threads: 1,
         flush_journal_bytes: 1 << 20,
+        max_open_log_files: 64,
         disk_stalls: runtime.disk_stalls().clone(),
     };
     let server = runtime.block_on(async {

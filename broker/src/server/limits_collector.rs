@@ -23,7 +23,6 @@ pub(super) struct Bounded {
     pub(super) offset_store_memory_bytes: usize,
     pub(super) connections: Arc<ConnectionLimits>,
     pub(super) budget: RequestBudget,
-    pub(super) max_open_log_files: usize,
 }
 
 /// How a figure is read.
@@ -103,7 +102,7 @@ const GAUGES: &[Row] = &[
         "Requests that wait for queued.max.request.bytes",
         |of| of.budget.status().waiting,
     ),
-    ("kafka_log_open_files", "Segment files that are open", |of| {
+    ("kafka_log_open_files", "Files of logs that are open", |of| {
         of.replicas.logs().files().open_files()
     }),
     (
@@ -113,8 +112,8 @@ const GAUGES: &[Row] = &[
     ),
     (
         "kafka_log_open_files_limit",
-        "Segment files that are open at most",
-        |of| of.max_open_log_files,
+        "Files of logs that are open at most",
+        |of| of.replicas.logs().files().capacity(),
     ),
 ];
 

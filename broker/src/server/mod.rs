@@ -62,8 +62,6 @@ use crate::stalls::Stalls;
 /// Entries of the metadata log that stay behind a snapshot, for people who look at it.
 const METADATA_ENTRIES_BEHIND_SNAPSHOT: u64 = 1_000;
 
-/// Open segment files of all partitions; the system's limit per process is 1,024 where nobody raised it.
-const MAX_OPEN_LOG_FILES: usize = 512;
 /// Free space that appends leave for metadata, offsets and checkpoints.
 const RESERVE_BYTES: u64 = 64 << 20;
 
@@ -284,7 +282,7 @@ fn open_logs(
             cluster_id: config.cluster_id.clone(),
         },
         boot_id: surroundings.boot_id.clone(),
-        max_open_files: MAX_OPEN_LOG_FILES,
+        max_open_files: surroundings.max_open_log_files,
         flush_threads: surroundings.flush_threads,
         flush_journal_bytes: surroundings.flush_journal_bytes,
         reserve_bytes: RESERVE_BYTES,
@@ -456,7 +454,6 @@ fn network(
         offset_store_memory_bytes: OFFSET_STORE.memory_bytes,
         connections: connections.clone(),
         budget: budget.clone(),
-        max_open_log_files: MAX_OPEN_LOG_FILES,
     };
     registry.register(Box::new(LimitsCollector::new(bounded)?))?;
     Ok(Network::new(

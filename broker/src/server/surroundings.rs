@@ -9,6 +9,7 @@ use storage::disk::Disk;
 use crate::clock::Clock;
 use crate::config::NodeConfig;
 use crate::disk_stalls::DiskStalls;
+use crate::server::open_files;
 
 /// The store of committed offsets, beside the partitions of the metadata log's directory.
 const OFFSET_STORE_DIR: &str = "committed-offsets";
@@ -37,6 +38,8 @@ pub struct Surroundings {
     pub flush_threads: usize,
     /// See [`storage::log_manager::LogManagerConfig::flush_journal_bytes`].
     pub flush_journal_bytes: u64,
+    /// See [`storage::log_manager::LogManagerConfig::max_open_files`].
+    pub max_open_log_files: usize,
     /// What the runtime's workers do on the disks.
     pub disk_stalls: Arc<DiskStalls>,
 }
@@ -52,6 +55,7 @@ impl Surroundings {
             quorum_writer: WriterMode::Thread,
             flush_threads: FLUSH_THREADS,
             flush_journal_bytes: FLUSH_JOURNAL_BYTES,
+            max_open_log_files: open_files::share_of_logs(),
             disk_stalls,
         }
     }

@@ -171,6 +171,7 @@ impl Run {
             quorum_writer: WriterMode::Inline,
             flush_threads: 0,
             flush_journal_bytes: 1 << 18,
+            max_open_log_files: 512,
             disk_stalls: DiskStalls::unwatched(),
         };
         self.say(format_args!("the node starts"));

@@ -18,7 +18,7 @@ use super::file_name::FileName;
 use super::write_behind::WriteBehind;
 use crate::disk::{Disk, File, OpenMode};
 
-/// The bound on open files, shared by the logs of a broker. Named `max open log files`; see [`FileCache::open_files`].
+/// The bound on open files, shared by the logs of a broker. See [`FileCache::open_files`].
 #[derive(Debug)]
 pub struct FileCache {
     disk: Disk,
@@ -92,6 +92,11 @@ impl FileCache {
     /// Who writes back what was appended.
     pub(super) fn write_behind(&self) -> &WriteBehind {
         &self.write_behind
+    }
+
+    /// The bound on open files.
+    pub fn capacity(&self) -> usize {
+        self.capacity
     }
 
     /// How many files are open.
