@@ -292,7 +292,7 @@ impl Partition {
     fn progress(&self) -> Progress {
         Progress {
             high_watermark: self.log.high_watermark(),
-            flushed_offset: self.log.durable_offset(),
+            durable_offset: self.log.durable_offset(),
         }
     }
 

@@ -17,9 +17,9 @@ use super::watch::{ChangedPartitions, Watches};
 /// What a waiter waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Until {
-    /// The high watermark reaches the first offset, and the flushed end of the log the second.
+    /// The high watermark reaches the first offset, and the durable end of the log the second.
     Acknowledged { committed: i64, flushed: i64 },
-    /// The flushed end of the log reaches this offset.
+    /// The durable end of the log reaches this offset.
     Flushed(i64),
 }
 
@@ -27,7 +27,8 @@ pub(super) enum Until {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Progress {
     pub high_watermark: i64,
-    pub flushed_offset: i64,
+    /// Everything below is on the disk, in its segment or in the flush journal.
+    pub durable_offset: i64,
 }
 
 impl Until {
@@ -35,9 +36,9 @@ impl Until {
     pub(super) fn is_reached(self, progress: Progress) -> bool {
         match self {
             Until::Acknowledged { committed, flushed } => {
-                progress.high_watermark >= committed && progress.flushed_offset >= flushed
+                progress.high_watermark >= committed && progress.durable_offset >= flushed
             }
-            Until::Flushed(offset) => progress.flushed_offset >= offset,
+            Until::Flushed(offset) => progress.durable_offset >= offset,
         }
     }
 }
@@ -199,10 +200,10 @@ impl<L> Purgatory<L> {
 mod tests {
     use super::*;
 
-    fn progress(high_watermark: i64, flushed_offset: i64) -> Progress {
+    fn progress(high_watermark: i64, durable_offset: i64) -> Progress {
         Progress {
             high_watermark,
-            flushed_offset,
+            durable_offset,
         }
     }
 

@@ -59,6 +59,11 @@ fn start_with_logs() -> (SimDisk, LogManager, Vec<Arc<PartitionLog>>) {
     (sim, manager, logs)
 }
 
+fn assert_no_journal(sim: &SimDisk) {
+    let disk = Disk::simulated(sim);
+    assert!(!disk.exists(Path::new("/data/.flush_journal")).unwrap());
+}
+
 #[test]
 fn one_write_and_one_sync_flush_every_log_and_a_power_cut_takes_nothing() {
     let (sim, manager, logs) = start_with_logs();
@@ -142,11 +147,7 @@ fn a_log_without_flush_messages_makes_no_journal() {
     log.flush_all().unwrap();
     append(&log, 2).unwrap();
     assert_eq!(together(&manager, &[log]).alone.len(), 1);
-    assert!(
-        !Disk::simulated(&sim)
-            .exists(Path::new("/data/.flush_journal"))
-            .unwrap()
-    );
+    assert_no_journal(&sim);
 }
 
 #[test]
@@ -162,11 +163,7 @@ fn without_room_for_a_journal_each_log_is_flushed_alone() {
         assert_eq!(together(&manager, std::slice::from_ref(&orders)).alone.len(), 1);
         assert!(!orders.is_failed());
     }
-    assert!(
-        !Disk::simulated(&sim)
-            .exists(Path::new("/data/.flush_journal"))
-            .unwrap()
-    );
+    assert_no_journal(&sim);
 }
 
 #[test]
@@ -241,11 +238,7 @@ fn a_clean_shutdown_leaves_no_journal() {
     assert!(together(&manager, &logs).alone.is_empty());
     manager.shutdown_cleanly(1);
     drop((logs, manager));
-    assert!(
-        !Disk::simulated(&sim)
-            .exists(Path::new("/data/.flush_journal"))
-            .unwrap()
-    );
+    assert_no_journal(&sim);
     let manager = start(&sim);
     assert_eq!(offsets(&log(&manager, &topic(3))), [0, 1]);
 }
