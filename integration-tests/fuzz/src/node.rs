@@ -10,9 +10,9 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use broker::config::{NodeConfig, Settings, parse_properties};
+use broker::disk_stalls::NodeRuntime;
 use broker::server::Server;
 use integration_tests::differential::runner::decoded;
-use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Connections that one node serves.
@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_millis(40);
 const LARGEST_ANSWER: usize = 64 << 20;
 
 struct Node {
-    runtime: Runtime,
+    runtime: NodeRuntime,
     server: Server,
     address: SocketAddr,
     directory: PathBuf,
@@ -50,17 +50,14 @@ impl Node {
             settings.set(&key, &value, "server.properties").expect("a value");
         }
         let config = NodeConfig::new(settings, None).expect("a configuration");
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .expect("a runtime");
+        let runtime = NodeRuntime::with_workers(1, &config.directories()).expect("a runtime");
         // A peer that is gone is an error to the writer. Programs with an entry of their own, as these, are killed instead
         // unless they say what they want.
         runtime
             .block_on(async { signal(SignalKind::pipe()).map(drop) })
             .expect("a signal");
-        let server = runtime.block_on(Server::start(config)).expect("a node");
+        let started = Server::start(config, runtime.disk_stalls().clone());
+        let server = runtime.block_on(started).expect("a node");
         let address = server.ports()[0].1;
         Node {
             runtime,
@@ -73,7 +70,7 @@ impl Node {
 
     fn stop(self) {
         self.runtime.block_on(self.server.stop());
-        self.runtime.shutdown_timeout(Duration::from_secs(1));
+        drop(self.runtime);
         drop(std::fs::remove_dir_all(&self.directory));
     }
 }
