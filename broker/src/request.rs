@@ -9,6 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use protocol_compat::messages::FetchResponse;
+use protocol_compat::messages::output::Piece;
 use protocol_compat::{
     ApiKey, DecodeError, EncodeError, ErrorCode, ErrorCodes, RequestMessage, ResponseMessage, decode_request,
     encode_again, encode_fetch_response, encode_response,
@@ -66,7 +67,7 @@ impl RequestContext {
         let _encode = stages::enter(Stage::Encode);
         ResponseFrame {
             pieces: encode_response(version, self.correlation_id, message)
-                .map(|frame| vec![frame])
+                .map(|frame| vec![frame.into()])
                 .map_err(NoFrame::from),
             api_key: self.api_key,
             errors: errors_of(version, message),
@@ -145,7 +146,7 @@ pub enum NoFrame {
 pub struct ResponseFrame {
     /// Its bytes in pieces, length prefix included; or why it could not be encoded, which closes the connection and is
     /// a fault of this broker. None for a client that wants no answer.
-    pub pieces: Result<Vec<Bytes>, NoFrame>,
+    pub pieces: Result<Vec<Piece>, NoFrame>,
     /// The API that it answers.
     pub api_key: ApiKey,
     /// Its error codes, each with how often it stands in the response; empty where all succeeded.
@@ -166,7 +167,20 @@ impl ResponseFrame {
     pub fn bytes(&self) -> usize {
         self.pieces
             .as_ref()
-            .map_or(0, |pieces| pieces.iter().map(Bytes::len).sum())
+            .map_or(0, |pieces| pieces.iter().map(Piece::len).sum())
+    }
+}
+
+#[cfg(test)]
+impl ResponseFrame {
+    /// All bytes of an answer that has no part in a file.
+    pub fn to_bytes(&self) -> Bytes {
+        let pieces = self.pieces.as_ref().expect("an answer that can be written");
+        let bytes = pieces.iter().map(|piece| match piece {
+            Piece::Bytes(bytes) => bytes.clone(),
+            Piece::File(part) => panic!("{part:?} is in a file"),
+        });
+        Bytes::from(bytes.collect::<Vec<_>>().concat())
     }
 }
 

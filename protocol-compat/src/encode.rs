@@ -8,7 +8,7 @@ use kafka_protocol::protocol::{Encodable, HeaderVersion};
 use crate::error::EncodeError;
 use crate::messages::FetchResponse;
 use crate::messages::field::Field;
-use crate::messages::output::{Output, Pieces};
+use crate::messages::output::{Output, Piece, Pieces};
 
 /// A message that answers a request.
 pub trait ResponseMessage: Encodable + HeaderVersion {}
@@ -69,9 +69,9 @@ pub fn encode_response<M: ResponseMessage>(
 ///
 /// # Errors
 /// Where that is longer than a frame's length field can say.
-pub fn encode_again(correlation_id: i32, rest: Bytes) -> Result<Vec<Bytes>, EncodeError> {
+pub fn encode_again(correlation_id: i32, rest: Bytes) -> Result<Vec<Piece>, EncodeError> {
     let prefix = prefix(rest.len(), CORRELATION_ID_BYTES, correlation_id)?;
-    Ok(vec![prefix.into(), rest])
+    Ok(vec![Bytes::from(prefix).into(), rest.into()])
 }
 
 /// The frame of a fetch response in pieces: heads and records in order, the records not copied.
@@ -82,7 +82,7 @@ pub fn encode_fetch_response(
     version: i16,
     correlation_id: i32,
     response: &FetchResponse,
-) -> Result<Vec<Bytes>, EncodeError> {
+) -> Result<Vec<Piece>, EncodeError> {
     let form = FetchResponse::form(version)?;
     let mut out = Pieces::default();
     out.put_slice(&prefix(

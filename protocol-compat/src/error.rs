@@ -66,6 +66,9 @@ pub enum EncodeError {
     /// The message has no such version.
     #[error("version {0} is not supported")]
     UnsupportedVersion(i16),
+    /// Records of a file are to be written where only bytes can be.
+    #[error("{0} bytes of records are in a file, not in memory")]
+    NotInMemory(usize),
     /// The codec refused the message.
     #[error("{0}")]
     Codec(String),

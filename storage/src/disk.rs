@@ -5,12 +5,14 @@
 //! sync leaves the file in an unknown state, and who sees the error must treat it so (rule S1).
 
 mod gate;
+mod page_cache;
 mod real;
 mod simulated;
 mod write_back;
 
 use std::fmt;
 use std::io::{self, IoSlice};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -99,7 +101,7 @@ impl Disk {
     /// The file system's, with operation and path.
     pub fn open(&self, path: &Path, mode: OpenMode) -> io::Result<File> {
         let kind = match &self.0 {
-            Kind::Real => real::open(path, mode).map(FileKind::Real),
+            Kind::Real => real::open(path, mode).map(|file| FileKind::Real(Arc::new(file))),
             Kind::Simulated(disk) => disk.open(path, mode).map(FileKind::Simulated),
         };
         Ok(File {
@@ -277,7 +279,7 @@ pub struct File {
 
 #[derive(Debug)]
 enum FileKind {
-    Real(std::fs::File),
+    Real(Arc<std::fs::File>),
     Simulated(simulated::SimFile),
 }
 
@@ -397,6 +399,23 @@ impl File {
         match &self.kind {
             FileKind::Real(file) => real::forget_cached(file),
             FileKind::Simulated(_) => {}
+        }
+    }
+
+    /// The file for those who send parts of it without reading them. `None` where there is no descriptor.
+    pub fn to_send(&self) -> Option<Arc<dyn AsFd + Send + Sync>> {
+        match &self.kind {
+            FileKind::Real(file) => Some(file.clone()),
+            FileKind::Simulated(_) => None,
+        }
+    }
+
+    /// Whether the page cache holds all of a part of the file, so that sending it waits for no disk. False where the system
+    /// cannot say.
+    pub fn is_resident(&self, from: u64, bytes: u64) -> bool {
+        match &self.kind {
+            FileKind::Real(file) => page_cache::holds(file, from, bytes),
+            FileKind::Simulated(_) => false,
         }
     }
 

@@ -110,7 +110,7 @@ async fn ask<Q: Encodable, A: Decodable + HeaderVersion>(
         Handled::Later(frame) | Handled::Exclusive(frame) => frame.await,
         Handled::NoReply | Handled::Close(_) => panic!("an answer was expected"),
     };
-    let mut bytes = Bytes::from(frame.pieces.expect("an answer that can be written").concat());
+    let mut bytes = frame.to_bytes();
     bytes.advance(if A::header_version(version) >= 1 { 9 } else { 8 });
     A::decode(&mut bytes, version).expect("an answer of that version")
 }

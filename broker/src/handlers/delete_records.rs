@@ -171,7 +171,7 @@ mod tests {
         let Handled::Exclusive(answer) = handle(&replicas(), &context, body.freeze()) else {
             panic!("the answer must come from another thread");
         };
-        let frame = Bytes::from(answer.await.pieces.expect("an answer").concat());
+        let frame = answer.await.to_bytes();
         let read = DeleteRecordsResponse::decode(&mut frame.slice(9..), 2).expect("an answer");
         let partition = &read.topics[0].partitions[0];
         assert_eq!((partition.partition_index, partition.low_watermark), (3, -1));

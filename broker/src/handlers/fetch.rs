@@ -1,7 +1,8 @@
 //! Fetch, API key 1, versions 4-18.
 //!
 //! Reads record batches of many partitions: at once where there are enough bytes, else as soon as an append brings them
-//! or the client's patience ends. Records go from the segment file to the socket without being copied in between.
+//! or the client's patience ends. Records that were written lately go from the page cache to the socket; others are read once and not
+//! copied again.
 //!
 //! Version 4 knows isolation levels (KIP-98), 5 the log start offset, 7 sessions (KIP-227), 9 leader epochs (KIP-320), 11
 //! racks and preferred replicas (KIP-392), 12 is flexible and tells where logs part (KIP-595), 13 names topics by id
@@ -19,7 +20,7 @@ use bytes::Bytes;
 use protocol_compat::messages::fetch::{
     AbortedTransaction, EpochEndOffset, FetchableTopicResponse, LeaderIdAndEpoch, PartitionData,
 };
-use protocol_compat::messages::{FetchRequest, FetchResponse};
+use protocol_compat::messages::{FetchRequest, FetchResponse, Records};
 use protocol_compat::{ErrorCode, TopicId};
 use tokio::time::Sleep;
 
@@ -171,7 +172,7 @@ fn failed(request: &FetchRequest, version: i16) -> FetchResponse {
             last_stable_offset: -1,
             log_start_offset: -1,
             aborted_transactions: Some(Vec::new()),
-            records: Some(Bytes::new()),
+            records: Some(Records::default()),
             ..PartitionData::default()
         });
         answer.responses.push(FetchableTopicResponse {

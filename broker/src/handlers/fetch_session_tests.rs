@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::metadata::image::{PartitionImage, TopicImage};
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BytesMut};
 use futures_util::poll;
 use kafka_protocol::protocol::{Decodable, Encodable};
 use protocol_compat::messages::fetch_request::{FetchPartition, FetchTopic, ForgottenTopic};
-use protocol_compat::messages::{FetchRequest, FetchResponse, StrBytes, TopicName};
+use protocol_compat::messages::{FetchRequest, FetchResponse, Records, StrBytes, TopicName};
 use protocol_compat::record_batch::batch::{Compression, TimestampType};
 use protocol_compat::record_batch::builder::BatchBuilder;
 use protocol_compat::{ApiKey, BrokerId as NodeId, ErrorCode, LeaderEpoch, TopicId};
@@ -243,7 +243,7 @@ impl History {
 
     /// Reads an answer, which goes on with the session.
     fn take(&mut self, frame: ResponseFrame) -> Vec<Line> {
-        let mut bytes = Bytes::from(frame.pieces.expect("an answer").concat());
+        let mut bytes = frame.to_bytes();
         bytes.advance(9);
         let answer = FetchResponse::decode(&mut bytes, self.version).expect("an answer");
         assert_eq!(answer.error_code, 0);
@@ -271,7 +271,7 @@ impl History {
                     error: data.error_code,
                     high_watermark: data.high_watermark,
                     log_start_offset: data.log_start_offset,
-                    record_bytes: data.records.as_ref().map_or(0, Bytes::len),
+                    record_bytes: data.records.as_ref().map_or(0, Records::len),
                 });
             }
         }

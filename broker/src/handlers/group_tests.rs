@@ -51,7 +51,7 @@ async fn ask<Q: Encodable, A: Decodable + HeaderVersion>(
         Handled::Later(answer) | Handled::Exclusive(answer) => answer.await,
         Handled::NoReply | Handled::Close(_) => panic!("{key:?} version {version} got no answer"),
     };
-    let mut bytes = Bytes::from(frame.pieces.expect("an answer that can be written").concat());
+    let mut bytes = frame.to_bytes();
     bytes.advance(if A::header_version(version) == 1 { 9 } else { 8 });
     let answer = A::decode(&mut bytes, version).expect("an answer that can be read");
     assert!(bytes.is_empty(), "{key:?} version {version} has bytes left");

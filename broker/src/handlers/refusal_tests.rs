@@ -13,7 +13,7 @@ fn answer(api_key: ApiKey, version: i16, handler: impl Fn(&RequestContext) -> Ha
     let Handled::Now(frame) = handler(&context) else {
         panic!("a refusal comes at once");
     };
-    Bytes::from(frame.pieces.expect("the answer can be encoded").concat())
+    frame.to_bytes()
 }
 
 #[test]

@@ -8,6 +8,8 @@ use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 
 use bytes::BytesMut;
+use protocol_compat::messages::FileRecords;
+use rustix::net::{SendAncillaryBuffer, SendFlags};
 use socket2::SockRef;
 use tokio::io::{Interest, Ready};
 use tokio::net::{TcpListener, TcpStream};
@@ -42,6 +44,23 @@ pub trait ByteStream: Send + 'static {
     /// # Errors
     /// `WouldBlock` where it takes nothing.
     fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
+
+    /// The same, where more follows at once: a network of packets waits for it before it sends one that is not full.
+    ///
+    /// # Errors
+    /// `WouldBlock` where it takes nothing.
+    fn try_write_vectored_more(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.try_write_vectored(slices)
+    }
+
+    /// Writes as much of a part of a file as the stream takes, without reading it; 0 where the file has ended before.
+    ///
+    /// # Errors
+    /// `WouldBlock` where it takes nothing, `Unsupported` where it takes bytes in memory alone.
+    fn try_write_file(&self, part: &FileRecords) -> io::Result<usize> {
+        let _ = part;
+        Err(io::ErrorKind::Unsupported.into())
+    }
 
     /// This end's address.
     ///
@@ -96,6 +115,30 @@ impl ByteStream for TcpStream {
         TcpStream::try_write_vectored(self, slices)
     }
 
+    fn try_write_vectored_more(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.try_io(Interest::WRITABLE, || {
+            let flags = SendFlags::MORE | SendFlags::NOSIGNAL;
+            Ok(rustix::net::sendmsg(
+                self,
+                slices,
+                &mut SendAncillaryBuffer::default(),
+                flags,
+            )?)
+        })
+    }
+
+    fn try_write_file(&self, part: &FileRecords) -> io::Result<usize> {
+        self.try_io(Interest::WRITABLE, || {
+            let mut position = part.position;
+            Ok(rustix::fs::sendfile(
+                self,
+                &part.file,
+                Some(&mut position),
+                part.length,
+            )?)
+        })
+    }
+
     fn local_addr(&self) -> io::Result<SocketAddr> {
         TcpStream::local_addr(self)
     }
@@ -125,8 +168,14 @@ impl Acceptor for TcpListener {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use bytes::Bytes;
     use futures_util::FutureExt;
-    use tokio::io::AsyncWriteExt;
+    use protocol_compat::messages::output::Piece;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use crate::network::output::WriteQueue;
 
     use super::*;
 
@@ -157,5 +206,36 @@ mod tests {
         drop(client);
         stream.readable().await.expect("the peer has closed");
         assert_eq!(stream.try_read_last_buf(&mut buffer).expect("the end"), 0);
+    }
+
+    #[tokio::test]
+    async fn a_part_of_a_file_arrives_between_what_stands_around_it() {
+        let content: Vec<u8> = (0..6_000_000u32).map(|number| (number / 3) as u8).collect();
+        let mut file = tempfile::tempfile().expect("a file");
+        io::Write::write_all(&mut file, &content).expect("room");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let mut client = TcpStream::connect(listener.local_addr().expect("bound"))
+            .await
+            .expect("it listens");
+        let (stream, _) = TcpListener::accept(&listener).await.expect("a client");
+        let mut queue = WriteQueue::default();
+        let part = FileRecords {
+            file: Arc::new(file),
+            position: 70_001,
+            length: 5_000_000,
+        };
+        let text = |text: &'static [u8]| Piece::Bytes(Bytes::from_static(text));
+        queue.push(vec![text(b"head"), Piece::File(part), text(b"tail")]);
+        let send = async {
+            while !queue.is_empty() {
+                stream.writable().await.expect("connected");
+                queue.write_to(&stream).expect("connected");
+            }
+        };
+        let mut received = vec![0; 4 + 5_000_000 + 4];
+        let (_, read) = tokio::join!(send, client.read_exact(&mut received));
+        read.expect("all of it");
+        let expected = [&b"head"[..], &content[70_001..5_070_001], b"tail"].concat();
+        assert!(received == expected, "other bytes arrived");
     }
 }

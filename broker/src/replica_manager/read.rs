@@ -1,13 +1,13 @@
 //! What a fetch reads: from one partition at once, and from many with a wait for enough bytes.
 //!
-//! The high watermark and the last stable offset are read once per partition and answer (rule R15). Records are slices of
-//! what one positioned read returned; they are copied nowhere else.
+//! The high watermark and the last stable offset are read once per partition and answer (rule R15). Records are parts of a file
+//! where they need not be read, else slices of what one positioned read returned; they are copied nowhere else.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use protocol_compat::ErrorCode;
+use protocol_compat::messages::Records;
 use storage::log::AbortedTransaction;
 use tokio::sync::Notify;
 
@@ -67,7 +67,7 @@ pub struct PartitionRead {
     /// Epoch and end offset where the client's log and this one part (KIP-595).
     pub diverging_epoch: Option<(i32, i64)>,
     /// Whole record batches.
-    pub records: Bytes,
+    pub records: Records,
     /// The aborted transactions among the records, for readers of committed records.
     pub aborted: Vec<AbortedTransaction>,
 }
@@ -81,7 +81,7 @@ impl PartitionRead {
             last_stable_offset: -1,
             log_start_offset: -1,
             diverging_epoch: None,
-            records: Bytes::new(),
+            records: Records::default(),
             aborted: Vec::new(),
         }
     }
@@ -305,7 +305,7 @@ fn read_partition(
         high_watermark: log.high_watermark(),
         log_start_offset: log.log_start_offset(),
         diverging_epoch: None,
-        records: Bytes::new(),
+        records: Records::default(),
         aborted: Vec::new(),
     };
     read.last_stable_offset = read.last_stable_offset.min(read.high_watermark);
@@ -330,13 +330,20 @@ fn read_partition(
         return Ok(read);
     }
     let _inside = partition.enter();
-    let info = log
-        .read(fetch.fetch_offset, max_bytes, upper, at_least_one)
-        .map_err(|error| error_codes::of_read(&error))?;
-    if isolation == Isolation::ReadCommitted && !info.records.is_empty() {
-        read.aborted = log.aborted_transactions(fetch.fetch_offset, info.next_offset);
+    let next_offset;
+    if let Some(warm) = log.warm_records(fetch.fetch_offset, max_bytes, upper) {
+        read.records = warm.records.into();
+        next_offset = warm.next_offset;
+    } else {
+        let info = log
+            .read(fetch.fetch_offset, max_bytes, upper, at_least_one)
+            .map_err(|error| error_codes::of_read(&error))?;
+        read.records = info.records.into();
+        next_offset = info.next_offset;
     }
-    read.records = info.records;
+    if isolation == Isolation::ReadCommitted && !read.records.is_empty() {
+        read.aborted = log.aborted_transactions(fetch.fetch_offset, next_offset);
+    }
     Ok(read)
 }
 

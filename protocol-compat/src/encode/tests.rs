@@ -1,12 +1,14 @@
 //! Frames of responses, and that a fetch response shares its records.
 
+use std::sync::Arc;
+
 use kafka_protocol::protocol::Decodable;
 
 use super::*;
 use crate::messages::fetch::{AbortedTransaction, FetchableTopicResponse, LeaderIdAndEpoch, PartitionData};
-use crate::messages::{ApiVersionsResponse, HeartbeatResponse};
+use crate::messages::{ApiVersionsResponse, FileRecords, HeartbeatResponse, Records};
 
-fn fetch_response(records: &Bytes) -> FetchResponse {
+fn fetch_response(records: &Records) -> FetchResponse {
     let partition = |partition_index| PartitionData {
         partition_index,
         high_watermark: 9,
@@ -35,17 +37,13 @@ fn fetch_response(records: &Bytes) -> FetchResponse {
 #[test]
 fn a_fetch_response_has_the_bytes_of_the_codec_crate_and_shares_its_records() {
     let records = Bytes::from(vec![7; 4096]);
-    let response = fetch_response(&records);
+    let response = fetch_response(&records.clone().into());
     for version in 4..=18 {
         let pieces = encode_fetch_response(version, 5, &response).unwrap();
-        assert_eq!(
-            pieces
-                .iter()
-                .filter(|piece| piece.as_ptr() == records.as_ptr())
-                .count(),
-            2
-        );
-        let whole = Bytes::from(pieces.concat());
+        let shared =
+            |piece: &&Piece| matches!(piece, Piece::Bytes(bytes) if bytes.as_ptr() == records.as_ptr());
+        assert_eq!(pieces.iter().filter(shared).count(), 2);
+        let whole = concat(&pieces, &[]);
         assert_eq!(
             usize::try_from(i32::from_be_bytes(*whole.first_chunk().unwrap())).unwrap(),
             whole.len() - 4
@@ -62,6 +60,42 @@ fn a_fetch_response_has_the_bytes_of_the_codec_crate_and_shares_its_records() {
             1
         );
     }
+}
+
+/// The frame, with `content` for the whole of each file.
+fn concat(pieces: &[Piece], content: &[u8]) -> Bytes {
+    let mut whole = BytesMut::new();
+    for piece in pieces {
+        match piece {
+            Piece::Bytes(bytes) => whole.extend_from_slice(bytes),
+            Piece::File(part) => {
+                let start = usize::try_from(part.position).unwrap();
+                whole.extend_from_slice(&content[start..start + part.length]);
+            }
+        }
+    }
+    whole.freeze()
+}
+
+#[test]
+fn a_fetch_response_has_the_same_bytes_where_its_records_stay_in_a_file() {
+    let content: Vec<u8> = (0..=255).cycle().take(9000).collect();
+    let (file, _) = std::io::pipe().unwrap();
+    let part = FileRecords {
+        file: Arc::new(file),
+        position: 300,
+        length: 8000,
+    };
+    let in_memory = Bytes::copy_from_slice(&content[300..8300]);
+    for version in 4..=18 {
+        let pieces = encode_fetch_response(version, 5, &fetch_response(&part.clone().into())).unwrap();
+        let files = pieces.iter().filter(|piece| matches!(piece, Piece::File(_)));
+        assert_eq!(files.count(), 2);
+        let expected = encode_fetch_response(version, 5, &fetch_response(&in_memory.clone().into())).unwrap();
+        assert_eq!(concat(&pieces, &content), concat(&expected, &[]));
+    }
+    let refused = encode_response(4, 5, &fetch_response(&part.into()));
+    assert!(matches!(refused, Err(EncodeError::Codec(_))), "{refused:?}");
 }
 
 #[test]

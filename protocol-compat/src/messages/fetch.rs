@@ -2,9 +2,9 @@
 //!
 //! Written to [`Pieces`](super::output::Pieces), the records of each partition stay where they are.
 
-use bytes::Bytes;
 use kafka_protocol::protocol::{HeaderVersion, StrBytes};
 
+use super::base_records::Records;
 use super::declare::{default_or, flexible_from, if_given, last_version, message};
 use crate::api_key::ApiKey;
 use crate::types::TopicId;
@@ -65,7 +65,7 @@ message! {
         /// The replica to read from next; -1 for the leader.
         preferred_read_replica: i32 = -1, v(11+);
         /// Whole record batches, the last of which may be cut off.
-        records: Option<Bytes>, v(0+), nullable(0+);
+        records: Option<Records>, v(0+), nullable(0+);
     }
 
     /// A leader epoch and where it ended.

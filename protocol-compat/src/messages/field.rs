@@ -11,6 +11,7 @@ use kafka_protocol::protocol::StrBytes;
 use kafka_protocol::protocol::buf::ByteBuf;
 use uuid::Uuid;
 
+use super::base_records::Records;
 use super::output::Output;
 use crate::error::{DecodeError, EncodeError};
 use crate::guard::shape::{Kind, Wire};
@@ -342,6 +343,36 @@ impl Field for Bytes {
 
     fn size(&self, form: Form) -> usize {
         length_size(form, PlainLength::Int32, Some(self.len())) + self.len()
+    }
+}
+
+impl Wire for Option<Records> {
+    const KIND: Kind = Kind::Bytes;
+}
+
+impl Field for Option<Records> {
+    fn write<O: Output>(&self, out: &mut O, form: Form) -> Result<(), EncodeError> {
+        match self {
+            Some(Records::Memory(bytes)) => bytes.write(out, form),
+            Some(Records::File(part)) => {
+                write_length(out, form, PlainLength::Int32, Some(part.length))?;
+                out.put_file(part)
+            }
+            None => write_length(out, form, PlainLength::Int32, None),
+        }
+    }
+
+    fn read<B: ByteBuf>(input: &mut B, form: Form) -> Result<Self, DecodeError> {
+        Ok(Option::<Bytes>::read(input, form)?.map(Records::Memory))
+    }
+
+    fn size(&self, form: Form) -> usize {
+        let length = self.as_ref().map(Records::len);
+        length_size(form, PlainLength::Int32, length) + length.unwrap_or(0)
+    }
+
+    fn is_null(&self) -> bool {
+        self.is_none()
     }
 }
 

@@ -3,6 +3,7 @@
 //! Our own are plain structs with a `Default`; they encode and decode through the same traits as the crate's, so that
 //! nobody needs to know which is which.
 
+pub mod base_records;
 pub mod declare;
 pub mod describe_log_dirs;
 pub mod fetch;
@@ -12,6 +13,7 @@ pub mod offset_commit;
 pub mod offset_fetch;
 pub mod output;
 
+pub use base_records::{FileRecords, Records};
 pub use describe_log_dirs::{DescribeLogDirsRequest, DescribeLogDirsResponse};
 pub use fetch::FetchResponse;
 pub use kafka_protocol::messages::*;

@@ -2,6 +2,9 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
+use super::base_records::FileRecords;
+use crate::error::EncodeError;
+
 /// Byte strings shorter than this are copied: a piece of their own would cost more than the copy.
 const SHARED_BYTES: usize = 1024;
 
@@ -13,6 +16,14 @@ pub trait Output {
     /// Appends `bytes`, without a copy where the output can.
     fn put_shared(&mut self, bytes: &Bytes) {
         self.put_slice(bytes);
+    }
+
+    /// Appends a part of a file.
+    ///
+    /// # Errors
+    /// [`EncodeError::NotInMemory`] where the output takes bytes alone.
+    fn put_file(&mut self, part: &FileRecords) -> Result<(), EncodeError> {
+        Err(EncodeError::NotInMemory(part.length))
     }
 }
 
@@ -31,23 +42,53 @@ impl<B: BufMut> Output for Plain<'_, B> {
     }
 }
 
-/// Pieces in order, ready for a vectored write.
+/// A piece of a frame.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Piece {
+    /// Bytes in memory.
+    Bytes(Bytes),
+    /// A part of a file.
+    File(FileRecords),
+}
+
+impl Piece {
+    /// How many bytes it is.
+    pub fn len(&self) -> usize {
+        match self {
+            Piece::Bytes(bytes) => bytes.len(),
+            Piece::File(part) => part.length,
+        }
+    }
+
+    /// Whether it is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl From<Bytes> for Piece {
+    fn from(bytes: Bytes) -> Piece {
+        Piece::Bytes(bytes)
+    }
+}
+
+/// Pieces in order, those of bytes ready for a vectored write.
 #[derive(Debug, Default)]
 pub struct Pieces {
-    done: Vec<Bytes>,
+    done: Vec<Piece>,
     open: BytesMut,
 }
 
 impl Pieces {
     /// The pieces; none is empty.
-    pub fn finish(mut self) -> Vec<Bytes> {
+    pub fn finish(mut self) -> Vec<Piece> {
         self.close();
         self.done
     }
 
     fn close(&mut self) {
         if !self.open.is_empty() {
-            self.done.push(self.open.split().freeze());
+            self.done.push(self.open.split().freeze().into());
         }
     }
 }
@@ -62,6 +103,12 @@ impl Output for Pieces {
             return self.put_slice(bytes);
         }
         self.close();
-        self.done.push(bytes.clone());
+        self.done.push(bytes.clone().into());
+    }
+
+    fn put_file(&mut self, part: &FileRecords) -> Result<(), EncodeError> {
+        self.close();
+        self.done.push(Piece::File(part.clone()));
+        Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! The one system call that no safe library offers: the kernel begins to write a part of a file, and nobody waits for it.
 //!
-//! The only `unsafe` of this crate. `sync_file_range(2)` takes a descriptor, two numbers and flags; it reads and writes no
+//! `sync_file_range(2)` takes a descriptor, two numbers and flags; it reads and writes no
 //! memory of the process, so that there is nothing it could break but its descriptor, which is borrowed from an open file for
 //! as long as the call takes.
 #![allow(unsafe_code)]

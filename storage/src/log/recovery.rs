@@ -90,6 +90,7 @@ impl PartitionLog {
         }
         self.reset_reservations(&mut writer)?;
         if let Some(segment) = self.active_segment() {
+            segment.begin_warm();
             let indexed = segment.offset_index.len().checked_sub(1);
             let last = match indexed {
                 Some(last) => segment

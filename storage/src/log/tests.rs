@@ -14,6 +14,7 @@ use crate::disk::{Disk, OpenMode, SimDisk, SimFault};
 mod deleted_records;
 mod flushing;
 mod producer_snapshots;
+mod warm_reads;
 
 struct Fixture {
     sim: SimDisk,

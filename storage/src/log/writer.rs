@@ -264,6 +264,7 @@ impl PartitionLog {
         }
         producer_snapshot::write_unsynced(self.files.disk(), &dir, base_offset, snapshot)?;
         let segment = Arc::new(Segment::new(&dir, base_offset, now_ms));
+        segment.begin_warm();
         segment.create_log(&self.files, self.config.load().initial_file_bytes())?;
         writer.unsynced_names = true;
         writer.bytes_since_index = 0;

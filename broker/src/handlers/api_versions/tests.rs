@@ -17,7 +17,7 @@ fn ask(version: i16, body: Bytes) -> ApiVersionsResponse {
     let Handled::Now(frame) = handle(&image, &context, body) else {
         panic!("ApiVersions answers at once");
     };
-    let frame = Bytes::from(frame.pieces.unwrap().concat());
+    let frame = frame.to_bytes();
     assert_eq!(frame[4..8], [0, 0, 0, 7]);
     let answered = if ApiKey::ApiVersions.kafka_versions().contains(&version) {
         version

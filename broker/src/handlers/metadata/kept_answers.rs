@@ -10,6 +10,7 @@ use bytes::Bytes;
 use metadata::image::MetadataImage;
 use parking_lot::Mutex;
 use protocol_compat::messages::MetadataRequest;
+use protocol_compat::messages::output::Piece;
 
 use crate::request::{RequestContext, ResponseFrame};
 
@@ -64,7 +65,7 @@ impl KeptAnswers {
         }
         let answer = make();
         // One with errors is counted by what it holds: it is made anew.
-        if let Ok([frame]) = answer.pieces.as_deref()
+        if let Ok([Piece::Bytes(frame)]) = answer.pieces.as_deref()
             && answer.errors.is_empty()
             && frame.len() > PREFIX_BYTES
         {
@@ -134,7 +135,7 @@ mod tests {
     }
 
     fn bytes(answer: &ResponseFrame) -> Vec<u8> {
-        answer.pieces.as_ref().expect("an answer").concat()
+        answer.to_bytes().to_vec()
     }
 
     /// Asks, and says whether an answer was made for it.

@@ -72,7 +72,7 @@ fn on_disk(dir: &Path) -> (u64, u64) {
     (found.blocks() * 512, found.len())
 }
 
-fn open_on_disk(dir: &Path, config: LogConfig) -> PartitionLog {
+pub(super) fn open_on_disk(dir: &Path, config: LogConfig) -> PartitionLog {
     let log = PartitionLog::open(OpenParams {
         files: FileCache::new(Disk::real(), 4),
         dir: dir.into(),
