@@ -40,6 +40,8 @@ pub struct RequestContext {
     pub received_ms: i64,
     /// Who the client is: `User:ANONYMOUS` without authentication.
     pub principal: Arc<str>,
+    /// Whether the connection's next request has arrived as well.
+    pub more_follows: bool,
 }
 
 impl RequestContext {
@@ -110,6 +112,7 @@ impl RequestContext {
             connection_id: 1,
             received_ms: 0,
             principal: "User:ANONYMOUS".into(),
+            more_follows: false,
         }
     }
 }
@@ -193,6 +196,9 @@ pub enum Handled {
     Later(BoxFuture<'static, ResponseFrame>),
     /// The answer waits, and so does the next request, as with every request of Kafka.
     Exclusive(BoxFuture<'static, ResponseFrame>),
+    /// The request has begun, and shares what is left to do with those that have arrived behind it: it is finished at once
+    /// when they have begun too, and before any request that is not of this kind.
+    Begun(Box<dyn FnOnce() -> Handled + Send>),
     /// The client wants no answer (Produce with `acks=0`).
     NoReply,
     /// The connection is closed once the answers before this request are written.

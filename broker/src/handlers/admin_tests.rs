@@ -108,7 +108,7 @@ async fn ask<Q: Encodable, A: Decodable + HeaderVersion>(
     let frame = match handler(&context, body.freeze()) {
         Handled::Now(frame) => frame,
         Handled::Later(frame) | Handled::Exclusive(frame) => frame.await,
-        Handled::NoReply | Handled::Close(_) => panic!("an answer was expected"),
+        Handled::Begun(_) | Handled::NoReply | Handled::Close(_) => panic!("an answer was expected"),
     };
     let mut bytes = frame.to_bytes();
     bytes.advance(if A::header_version(version) >= 1 { 9 } else { 8 });

@@ -49,7 +49,9 @@ async fn ask<Q: Encodable, A: Decodable + HeaderVersion>(
     let frame = match handler(coordinator, &context, body.freeze()) {
         Handled::Now(frame) => frame,
         Handled::Later(answer) | Handled::Exclusive(answer) => answer.await,
-        Handled::NoReply | Handled::Close(_) => panic!("{key:?} version {version} got no answer"),
+        Handled::Begun(_) | Handled::NoReply | Handled::Close(_) => {
+            panic!("{key:?} version {version} got no answer")
+        }
     };
     let mut bytes = frame.to_bytes();
     bytes.advance(if A::header_version(version) == 1 { 9 } else { 8 });

@@ -22,12 +22,12 @@ use protocol_compat::messages::produce_response::{
 use protocol_compat::messages::{ProduceResponse, StrBytes};
 use protocol_compat::record_batch::batch::{BatchError, Compression, RecordBatch};
 use protocol_compat::{ErrorCode, TopicId};
-use storage::log::{AppendError, AppendInfo, AppendOrigin, RecordProblem};
+use storage::log::{AppendError, AppendInfo, AppendOrigin, BegunAppend, RecordProblem};
 use tracing::info;
 
 use crate::disk_stalls::DirectoryIndex;
 use crate::error_codes;
-use crate::replica_manager::{Acknowledgement, ReplicaManager, RequiredAcks};
+use crate::replica_manager::{Acknowledgement, Partition, ReplicaManager, RequiredAcks};
 use crate::request::{CloseReason, Handled, RequestContext, ResponseFrame};
 
 /// The client id of Kafka's own admin tools, which may write to internal topics.
@@ -51,13 +51,26 @@ pub fn handle(replicas: &Arc<ReplicaManager>, ctx: &RequestContext, body: Bytes)
     if !stalling.is_empty() {
         return append_aside(replicas, ctx, request, stalling);
     }
-    let mut appended = append_all(replicas, ctx, request);
+    // Without an answer there is only the connection's end to tell of an error, before its next request begins.
+    if ctx.more_follows && acks != 0 {
+        let begun = begin_all(replicas, ctx, request);
+        let (replicas, ctx) = (replicas.clone(), ctx.clone());
+        return Handled::Begun(Box::new(move || {
+            answer(&ctx, begun.finish(&replicas, &ctx), timeout)
+        }));
+    }
+    let appended = append_all(replicas, ctx, request);
     if acks == 0 {
         return match finish_without_answer(ctx, &appended) {
             Ok(()) => Handled::NoReply,
             Err(reason) => Handled::Close(reason),
         };
     }
+    answer(ctx, appended, timeout)
+}
+
+/// The answer, once its acknowledgements are given.
+fn answer(ctx: &RequestContext, mut appended: AppendedTopics, timeout: Duration) -> Handled {
     let waits = appended.take_waits();
     if waits.is_empty() {
         return Handled::Now(ctx.respond(&appended.into_response(ctx.version)));
@@ -135,9 +148,31 @@ fn append_all(
     ctx: &RequestContext,
     request: ProduceRequest,
 ) -> AppendedTopics {
+    take_all(replicas, ctx, request, |partition, batch| {
+        let appended = partition.append(batch, AppendOrigin::Client, ctx.received_ms);
+        appended.map(Append::Done)
+    })
+    .finish(replicas, ctx)
+}
+
+/// Begins the appends of all partitions; other requests may begin before they are finished.
+fn begin_all(replicas: &Arc<ReplicaManager>, ctx: &RequestContext, request: ProduceRequest) -> TakenTopics {
+    take_all(replicas, ctx, request, |partition, batch| {
+        let begun = partition.begin_append(batch, AppendOrigin::Client, ctx.received_ms);
+        begun.map(Append::Begun)
+    })
+}
+
+/// Hands the batch of each partition to `append`.
+fn take_all(
+    replicas: &Arc<ReplicaManager>,
+    ctx: &RequestContext,
+    request: ProduceRequest,
+    append: impl Fn(&Arc<Partition>, Bytes) -> Result<Append, AppendError>,
+) -> TakenTopics {
     let refused = request.topic_data.iter().any(has_transactional_records);
     let acks = request.acks;
-    let mut all = AppendedTopics {
+    let mut all = TakenTopics {
         topics: Vec::with_capacity(request.topic_data.len()),
         partitions: Vec::new(),
     };
@@ -154,13 +189,63 @@ fn append_all(
             let outcome = if refused {
                 Err(Refusal::of(ErrorCode::TransactionalIdAuthorizationFailed))
             } else {
-                append_one(replicas, ctx, &target, data.records, acks)
+                take_one(replicas, ctx, &target, data.records, acks, &append)
             };
-            all.partitions
-                .push(Appended::new(replicas, ctx, index, &target, outcome));
+            all.partitions.push((index, data.index, outcome));
         }
     }
     all
+}
+
+/// Topics as the request names them, and what became of the records of their partitions, each with its topic's place and its
+/// own number.
+struct TakenTopics {
+    topics: Vec<(StrBytes, TopicId)>,
+    partitions: Vec<(usize, i32, Result<Taken, Refusal>)>,
+}
+
+/// Records that a partition took.
+struct Taken {
+    partition: Arc<Partition>,
+    required: Option<RequiredAcks>,
+    append: Append,
+}
+
+enum Append {
+    Begun(BegunAppend),
+    Done(AppendInfo),
+}
+
+impl TakenTopics {
+    fn finish(self, replicas: &ReplicaManager, ctx: &RequestContext) -> AppendedTopics {
+        let topics = self.topics;
+        let finished = self.partitions.into_iter().filter_map(|(at, index, outcome)| {
+            let (name, id) = topics.get(at)?;
+            let target = Target { name, id: *id, index };
+            let outcome = outcome.and_then(Taken::finish);
+            Some(Appended::new(replicas, ctx, at, &target, outcome))
+        });
+        AppendedTopics {
+            partitions: finished.collect(),
+            topics,
+        }
+    }
+}
+
+impl Taken {
+    fn finish(self) -> Result<(AppendInfo, Option<Acknowledgement>), Refusal> {
+        let partition = &self.partition;
+        let info = match self.append {
+            Append::Done(info) => info,
+            Append::Begun(begun) => partition
+                .finish_append(begun)
+                .map_err(|error| refusal_of(&error, partition.log().log_start_offset()))?,
+        };
+        let wait = self
+            .required
+            .and_then(|acks| partition.acknowledgement(&info, acks));
+        Ok((info, wait))
+    }
 }
 
 /// A partition that is named twice is written once, with what was named last, and a topic without partitions has no entry
@@ -245,13 +330,14 @@ impl Refusal {
     }
 }
 
-fn append_one(
+fn take_one(
     replicas: &Arc<ReplicaManager>,
     ctx: &RequestContext,
     target: &Target<'_>,
     records: Option<Bytes>,
     acks: i16,
-) -> Result<(AppendInfo, Option<Acknowledgement>), Refusal> {
+    append: impl Fn(&Arc<Partition>, Bytes) -> Result<Append, AppendError>,
+) -> Result<Taken, Refusal> {
     let partition = if ctx.version >= FIRST_WITH_TOPIC_ID {
         replicas.partition_by_id(target.id, target.index)
     } else {
@@ -264,10 +350,13 @@ fn append_one(
     if metadata::controller::is_internal_topic(name) && ctx.client_id.as_deref() != Some(ADMIN_CLIENT) {
         return Err(Refusal::of(ErrorCode::InvalidTopicException));
     }
-    let appended = partition.append(batch, AppendOrigin::Client, ctx.received_ms);
-    let info = appended.map_err(|error| refusal_of(&error, partition.log().log_start_offset()))?;
-    let wait = required.and_then(|acks| partition.acknowledgement(&info, acks));
-    Ok((info, wait))
+    let append =
+        append(&partition, batch).map_err(|error| refusal_of(&error, partition.log().log_start_offset()))?;
+    Ok(Taken {
+        partition,
+        required,
+        append,
+    })
 }
 
 /// Exactly one batch of magic 2 (`ProduceRequest.validateRecords`). Bytes of a torn batch behind it are left out. What is

@@ -111,6 +111,20 @@ struct Reply {
     _share: BudgetShare,
 }
 
+/// A request that has begun and is to be finished with those that were read with it.
+struct Begun {
+    finish: Box<dyn FnOnce() -> Handled + Send>,
+    taken: Taken,
+    record: Option<Box<Record>>,
+}
+
+/// What a request takes until it is answered.
+struct Taken {
+    api_key: ApiKey,
+    bytes: usize,
+    share: BudgetShare,
+}
+
 /// What a connection waits for.
 enum Event {
     Reply(Reply),
@@ -132,6 +146,7 @@ pub(super) struct Connection<S> {
     sends: Sends,
     sampler: Sampler,
     untaken: UntakenAnswers,
+    begun: Vec<Begun>,
     replies: FuturesOrdered<BoxFuture<'static, Reply>>,
     in_flight_bytes: usize,
     /// The share of the frame that is being read.
@@ -176,6 +191,7 @@ impl<S: ByteStream> Connection<S> {
             connection_id,
             received_ms: 0,
             principal: Arc::from(ANONYMOUS),
+            more_follows: false,
         };
         Ok(Connection {
             stream,
@@ -186,6 +202,7 @@ impl<S: ByteStream> Connection<S> {
             sends: Sends::default(),
             sampler: Sampler::new(connection_id),
             untaken: network.budget.untaken_answers(),
+            begun: Vec::new(),
             replies: FuturesOrdered::new(),
             in_flight_bytes: 0,
             share: None,
@@ -224,7 +241,8 @@ impl<S: ByteStream> Connection<S> {
     /// Does what can be done at once, then waits for the next event.
     async fn turn(&mut self) -> Result<(), End> {
         loop {
-            if let Err(end) = self.take_frames() {
+            let taken = self.take_frames();
+            if let Err(end) = self.finish_begun().and(taken) {
                 self.close(end);
             }
             let was_full = self.is_full();
@@ -281,7 +299,7 @@ impl<S: ByteStream> Connection<S> {
     /// Whether as much is in flight as may be.
     fn is_full(&self) -> bool {
         let settings = &self.network.settings;
-        self.replies.len() >= settings.max_in_flight_requests
+        self.replies.len() + self.begun.len() >= settings.max_in_flight_requests
             || self.in_flight_bytes.saturating_add(self.output.bytes()) >= settings.max_in_flight_bytes
             || self.must_take_answers()
     }
@@ -430,11 +448,60 @@ impl<S: ByteStream> Connection<S> {
             self.context.client_id = client_id.map(|id| Arc::from(id.as_str()));
         }
         self.check_served()?;
-        self.network.metrics.request(self.context.api_key);
-        let mut held_bytes = request_bytes;
+        self.network.metrics.request(header.api_key);
+        self.context.more_follows = self.input.has_frame();
+        if header.api_key != ApiKey::Produce {
+            self.finish_begun()?;
+        }
+        let taken = Taken {
+            api_key: header.api_key,
+            bytes: request_bytes,
+            share,
+        };
         let work = Work::begin(record, Stage::Local);
         let handled = self.network.handler.handle(&self.context, frame);
         let mut record = work.end();
+        if let Handled::Begun(finish) = handled {
+            if let Some(record) = record.as_mut() {
+                record.enter(Stage::Wait);
+            }
+            self.begun.push(Begun {
+                finish,
+                taken,
+                record,
+            });
+            return Ok(());
+        }
+        self.finish_begun()?;
+        self.take_handled(handled, taken, record)
+    }
+
+    /// Finishes what has begun, in its order. All of it takes effect, also where an answer cannot be given.
+    fn finish_begun(&mut self) -> Result<(), End> {
+        let mut ended = Ok(());
+        for begun in std::mem::take(&mut self.begun) {
+            let work = Work::begin(begun.record, Stage::Local);
+            let handled = (begun.finish)();
+            let record = work.end();
+            if ended.is_ok() {
+                ended = self.take_handled(handled, begun.taken, record);
+            }
+        }
+        ended
+    }
+
+    /// Answers a request, or notes that its answer waits.
+    fn take_handled(
+        &mut self,
+        handled: Handled,
+        taken: Taken,
+        mut record: Option<Box<Record>>,
+    ) -> Result<(), End> {
+        let Taken {
+            api_key,
+            bytes: mut held_bytes,
+            share,
+        } = taken;
         let (frame, exclusive, waits) = match handled {
             Handled::Now(frame) if self.replies.is_empty() => return self.answer(frame, record),
             Handled::Now(frame) => {
@@ -446,15 +513,27 @@ impl<S: ByteStream> Connection<S> {
             }
             Handled::Later(frame) => (frame, false, true),
             Handled::Exclusive(frame) => (frame, true, true),
+            // Finishing ends what began.
+            Handled::Begun(finish) => {
+                return self.take_handled(
+                    finish(),
+                    Taken {
+                        api_key,
+                        bytes: held_bytes,
+                        share,
+                    },
+                    record,
+                );
+            }
             Handled::NoReply => {
                 if let Some(record) = record {
-                    self.network.metrics.stages.observe(header.api_key, &record.end());
+                    self.network.metrics.stages.observe(api_key, &record.end());
                 }
                 return Ok(());
             }
             Handled::Close(reason) => return Err(reason.into()),
         };
-        let is_fetch = waits && self.context.api_key == ApiKey::Fetch;
+        let is_fetch = waits && api_key == ApiKey::Fetch;
         self.in_flight_bytes = self.in_flight_bytes.saturating_add(held_bytes);
         self.exclusive = exclusive;
         self.fetching |= is_fetch;

@@ -36,6 +36,7 @@ pub(super) struct FrameReader {
     max_request_bytes: usize,
     /// A client that has sent a frame of this size is given room for another one at once.
     largest_frame: usize,
+    last_frame: usize,
 }
 
 impl FrameReader {
@@ -45,6 +46,7 @@ impl FrameReader {
             state: State::Prefix,
             max_request_bytes,
             largest_frame: 0,
+            last_frame: 0,
         }
     }
 
@@ -89,11 +91,19 @@ impl FrameReader {
     fn cut(&mut self, length: usize) -> Bytes {
         self.state = State::Prefix;
         self.largest_frame = self.largest_frame.max(length);
+        self.last_frame = length;
         let frame = self.buffer.split_to(length).freeze();
         if self.buffer.is_empty() {
             self.buffer = BytesMut::new();
         }
         frame
+    }
+
+    /// Whether another frame has arrived whole behind the one that was cut last.
+    pub(super) fn has_frame(&self) -> bool {
+        let prefix = self.buffer.first_chunk::<LENGTH_BYTES>();
+        let length = prefix.and_then(|prefix| frame_length(*prefix, self.max_request_bytes).ok());
+        length.is_some_and(|length| self.buffer.len() - LENGTH_BYTES >= length)
     }
 
     /// The buffer to read into, with room.
@@ -104,14 +114,27 @@ impl FrameReader {
                 let allowed = have.max(LARGE_READ_BYTES).max(self.largest_frame);
                 length.saturating_sub(have).clamp(1, allowed)
             }
-            // Whoever sends large frames sends the beginning of the next one with them.
-            _ if self.largest_frame > SMALL_READ_BYTES => LARGE_READ_BYTES,
-            _ => SMALL_READ_BYTES,
+            _ => self.room_between_frames(),
         };
-        if self.buffer.capacity() - have == 0 || matches!(self.state, State::Body(_)) {
-            self.buffer.reserve(wanted);
+        let room = self.buffer.capacity() - have;
+        if room == 0 || (room < wanted && matches!(self.state, State::Body(_))) {
+            // No more than is wanted, as growing by itself would: what is read beyond a frame is moved.
+            let mut larger = BytesMut::with_capacity(have + wanted);
+            larger.extend_from_slice(&self.buffer);
+            self.buffer = larger;
         }
         &mut self.buffer
+    }
+
+    /// As much as whole frames of the last one's size take: a client that sends one size has none cut in two, whose beginning
+    /// would have to be moved. What is larger than may be read ahead is read once its length is known.
+    fn room_between_frames(&self) -> usize {
+        let each = self.last_frame.saturating_add(LENGTH_BYTES);
+        match LARGE_READ_BYTES / each {
+            0 => SMALL_READ_BYTES,
+            _ if self.largest_frame <= SMALL_READ_BYTES => SMALL_READ_BYTES,
+            frames => (frames * each).max(SMALL_READ_BYTES),
+        }
     }
 
     /// Gives room back that a read did not use.
@@ -178,6 +201,38 @@ mod tests {
         assert_eq!(reader.step(), Ok(Step::NeedBytes));
         feed(&mut reader, &[3]);
         assert!(matches!(reader.step(), Err(FrameError::TooLarge { .. })));
+    }
+
+    /// Feeds frames of `length` bytes as fast as there is room; of the frames behind the first, how many were cut in two.
+    fn cut_in_two(length: usize) -> usize {
+        let frame = [
+            &u32::try_from(length).unwrap().to_be_bytes()[..],
+            &vec![0; length],
+        ]
+        .concat();
+        let mut stream = frame.iter().copied().cycle().take(frame.len() * 64);
+        let mut reader = FrameReader::new(100 << 20);
+        let (mut frames, mut cut) = (0, 0);
+        while frames < 64 {
+            match reader.step().unwrap() {
+                Step::NeedBytes => {
+                    cut += usize::from(frames > 1 && reader.begun_bytes().is_some_and(|bytes| bytes > 4096));
+                    let room = reader.room();
+                    let bytes = room.capacity() - room.len();
+                    room.extend(stream.by_ref().take(bytes));
+                }
+                Step::NeedGrant(_) => reader.grant(),
+                Step::Frame(_) => frames += 1,
+            }
+        }
+        cut
+    }
+
+    #[test]
+    fn the_frames_of_a_client_that_sends_one_size_are_not_moved() {
+        for length in [5000, 15_600, 16_384, 33_000, 64_200, 65_532, 70_000, 300_000] {
+            assert_eq!(cut_in_two(length), 0, "{length}");
+        }
     }
 
     #[test]

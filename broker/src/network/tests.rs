@@ -20,7 +20,9 @@ use crate::request::{CloseReason, Handled, RequestContext, RequestHandler};
 use crate::stalls::Stalls;
 
 /// Answers by the first byte of the body: `n`ow, `l`ater or e`x`clusively once the gate of its correlation id is open,
-/// `q`uietly, `c`lose; the answer's error code is 9.
+/// `q`uietly, `c`lose; the answer's error code is 9. What `b`egins does what its second byte says once it is finished, which
+/// stands in the list of what has begun with its correlation id below zero.
+#[derive(Clone)]
 struct Scripted {
     gates: watch::Sender<BTreeSet<i32>>,
     begun: watch::Sender<Vec<i32>>,
@@ -29,6 +31,12 @@ struct Scripted {
 impl RequestHandler for Scripted {
     fn handle(&self, context: &RequestContext, body: Bytes) -> Handled {
         self.begun.send_modify(|begun| begun.push(context.correlation_id));
+        self.act(context, &body)
+    }
+}
+
+impl Scripted {
+    fn act(&self, context: &RequestContext, body: &[u8]) -> Handled {
         let answer = HeartbeatResponse::default().with_error_code(9);
         let mut gates = self.gates.subscribe();
         let owned = context.clone();
@@ -42,6 +50,14 @@ impl RequestHandler for Scripted {
         match body.first() {
             Some(b'l') => Handled::Later(Box::pin(waiting)),
             Some(b'x') => Handled::Exclusive(Box::pin(waiting)),
+            Some(b'b') => {
+                let (this, context, rest) = (self.clone(), context.clone(), body[1..].to_vec());
+                Handled::Begun(Box::new(move || {
+                    this.begun
+                        .send_modify(|begun| begun.push(-context.correlation_id));
+                    this.act(&context, &rest)
+                }))
+            }
             Some(b'q') => Handled::NoReply,
             Some(b'c') => Handled::Close(CloseReason::FailedWithoutReply),
             _ => Handled::Now(context.respond_at(0, &HeartbeatResponse::default().with_error_code(9))),
@@ -138,13 +154,22 @@ pub(super) fn request(correlation_id: i32, body: &[u8]) -> Vec<u8> {
     request_of(ApiKey::Heartbeat, correlation_id, body)
 }
 
+/// The same to an API whose requests may begin together.
+fn produce(correlation_id: i32, body: &[u8]) -> Vec<u8> {
+    request_of(ApiKey::Produce, correlation_id, body)
+}
+
 /// The same to another API, whose version 4 has the same header.
 fn fetch(correlation_id: i32, body: &[u8]) -> Vec<u8> {
     request_of(ApiKey::Fetch, correlation_id, body)
 }
 
 fn request_of(api_key: ApiKey, correlation_id: i32, body: &[u8]) -> Vec<u8> {
-    let version = if api_key == ApiKey::Fetch { 4 } else { 0 };
+    let version = match api_key {
+        ApiKey::Fetch => 4,
+        ApiKey::Produce => 3,
+        _ => 0,
+    };
     let mut frame = Vec::new();
     frame.extend(api_key.code().to_be_bytes());
     frame.extend([0, version]);
@@ -612,4 +637,72 @@ async fn a_large_answer_reaches_a_slow_reader_whole() {
     for (id, frame) in (0i32..).zip(all.chunks(10)) {
         assert_eq!(frame[4..8], id.to_be_bytes());
     }
+}
+
+#[tokio::test]
+async fn what_has_begun_is_finished_in_order_once_all_that_arrived_has_begun() {
+    let node = Node::start(|_| {});
+    let mut client = node.connect().await;
+    let requests = [
+        produce(1, b"bn"),
+        produce(2, b"bn"),
+        produce(3, b"n"),
+        produce(4, b"bn"),
+    ];
+    client.write_all(&requests.concat()).await.unwrap();
+    for expected in 1..=4 {
+        assert_eq!(answer(&mut client).await, expected);
+    }
+    assert_eq!(node.wait_until_begun(7).await, [1, 2, 3, -1, -2, 4, -4]);
+}
+
+#[tokio::test]
+async fn what_has_begun_is_finished_before_a_request_of_another_kind_begins() {
+    let node = Node::start(|_| {});
+    let mut client = node.connect().await;
+    let requests = [
+        produce(1, b"bn"),
+        produce(2, b"bn"),
+        request(3, b"n"),
+        produce(4, b"bn"),
+    ];
+    client.write_all(&requests.concat()).await.unwrap();
+    for expected in 1..=4 {
+        assert_eq!(answer(&mut client).await, expected);
+    }
+    assert_eq!(node.wait_until_begun(7).await, [1, 2, -1, -2, 3, 4, -4]);
+}
+
+#[tokio::test]
+async fn what_has_begun_may_wait_and_is_answered_though_the_connection_closes_behind_it() {
+    let node = Node::start(|_| {});
+    let mut client = node.connect().await;
+    let requests = [
+        produce(1, b"bl"),
+        produce(2, b"bn"),
+        produce(3, b"c"),
+        produce(4, b"n"),
+    ];
+    client.write_all(&requests.concat()).await.unwrap();
+    assert_eq!(node.wait_until_begun(5).await, [1, 2, 3, -1, -2]);
+    node.open_gate(1);
+    assert_eq!(answer(&mut client).await, 1);
+    assert_eq!(answer(&mut client).await, 2);
+    assert!(until_closed(&mut client).await.is_empty());
+    assert_eq!(node.wait_until_begun(5).await.len(), 5, "the fourth never began");
+}
+
+#[tokio::test]
+async fn no_more_begin_than_may_be_in_flight() {
+    let node = Node::start(|settings| settings.max_in_flight_requests = 2);
+    let mut client = node.connect().await;
+    let requests: Vec<u8> = (1..=5).flat_map(|number| produce(number, b"bn")).collect();
+    client.write_all(&requests).await.unwrap();
+    for expected in 1..=5 {
+        assert_eq!(answer(&mut client).await, expected);
+    }
+    assert_eq!(
+        node.wait_until_begun(10).await,
+        [1, 2, -1, -2, 3, 4, -3, -4, 5, -5]
+    );
 }

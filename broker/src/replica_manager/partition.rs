@@ -11,7 +11,7 @@ use bytes::Bytes;
 use metadata::image::PartitionImage;
 use metadata::partition::{PartitionLeader, check_leader_epoch};
 use protocol_compat::{ErrorCode, LeaderEpoch, TopicId, TopicPartition};
-use storage::log::{AppendError, AppendInfo, AppendOrigin, LogConfig, LogEvents, PartitionLog};
+use storage::log::{AppendError, AppendInfo, AppendOrigin, BegunAppend, LogConfig, LogEvents, PartitionLog};
 use storage::log_manager::{LogManager, Room};
 use tokio::sync::Notify;
 
@@ -221,27 +221,61 @@ impl Partition {
         origin: AppendOrigin,
         now_ms: i64,
     ) -> Result<AppendInfo, AppendError> {
+        self.take_room(batches.len(), origin)?;
+        let _inside = self.enter();
+        let info = self
+            .log
+            .append_as_leader(batches, self.leader_epoch(), origin, now_ms)?;
+        Ok(self.appended(info))
+    }
+
+    /// The first half of [`Partition::append`], for whoever appends more at once; [`Partition::finish_append`] must follow.
+    ///
+    /// # Errors
+    /// The log's.
+    pub fn begin_append(
+        &self,
+        batches: Bytes,
+        origin: AppendOrigin,
+        now_ms: i64,
+    ) -> Result<BegunAppend, AppendError> {
+        self.take_room(batches.len(), origin)?;
+        let _inside = self.enter();
+        self.log
+            .begin_append_as_leader(batches, self.leader_epoch(), origin, now_ms)
+    }
+
+    /// The second half: on return the records are readable by whoever may read them.
+    ///
+    /// # Errors
+    /// The log's.
+    pub fn finish_append(&self, begun: BegunAppend) -> Result<AppendInfo, AppendError> {
+        let _inside = self.enter();
+        let info = self.log.finish_append(begun)?;
+        Ok(self.appended(info))
+    }
+
+    fn take_room(&self, size: usize, origin: AppendOrigin) -> Result<(), AppendError> {
         // Internal records have the reserve that clients are refused (rule S14).
         let room = self.room.as_deref();
         if origin == AppendOrigin::Client && room.is_some_and(|room| !room.has_some()) {
             return Err(AppendError::NoSpace);
         }
-        let _inside = self.enter();
-        let size = batches.len() as u64;
         // Counted before the log publishes, so that a fetch that this append wakes sees it.
-        let before = self.appended_bytes.fetch_add(size, Ordering::AcqRel);
+        let before = self.appended_bytes.fetch_add(size as u64, Ordering::AcqRel);
         if let Some(room) = room {
-            room.taken(before, size);
+            room.taken(before, size as u64);
         }
-        let info = self
-            .log
-            .append_as_leader(batches, self.leader_epoch(), origin, now_ms)?;
+        Ok(())
+    }
+
+    fn appended(&self, info: AppendInfo) -> AppendInfo {
         self.flushed_before_ack
             .fetch_max(info.flushed_before_ack, Ordering::AcqRel);
         if info.flush_required {
             self.logs.request_flush(&self.log);
         }
-        Ok(info)
+        info
     }
 
     /// Waits until the records of an append may be acknowledged; `None` if that is now.

@@ -104,15 +104,24 @@ impl Reservations {
     }
 }
 
-/// A decided append: its ticket and its answer.
-struct Reserved {
-    ticket: u64,
+/// An append whose place in the log is decided, and which whoever writes next writes. It counts as appended once it is finished
+/// ([`PartitionLog::finish_append`]), which must not be left out.
+#[derive(Debug)]
+#[must_use = "an append that is not finished may never be written"]
+pub struct BegunAppend {
     info: AppendInfo,
+    bytes: usize,
+    left: Left,
 }
 
-enum Decision {
-    Queued(Reserved),
-    Duplicate(AppendInfo),
+/// What an append still waits for.
+#[derive(Debug)]
+enum Left {
+    Nothing,
+    /// Until this ticket's batches can be read.
+    Ticket(u64),
+    /// Until the batch can be read that this one repeats.
+    Duplicate,
 }
 
 impl PartitionLog {
@@ -131,8 +140,36 @@ impl PartitionLog {
         self.watched(batches.len(), |course| {
             let validated = batch_validator::validate(batches, &config, origin, now_ms)?;
             let offsets = Offsets::Assigned { leader_epoch };
-            self.append_validated(&validated, &config, offsets, origin, now_ms, course)
+            let begun = self.begin_validated(&validated, &config, offsets, origin, now_ms, course)?;
+            self.finish_begun(begun, course)
         })
+    }
+
+    /// The first half of [`PartitionLog::append_as_leader`], for whoever has more to append: one write takes it all.
+    ///
+    /// # Errors
+    /// [`AppendError`]; nothing of `batches` will be in the log then.
+    pub fn begin_append_as_leader(
+        &self,
+        batches: Bytes,
+        leader_epoch: i32,
+        origin: AppendOrigin,
+        now_ms: i64,
+    ) -> Result<BegunAppend, AppendError> {
+        let config = self.config.load_full();
+        self.watched(batches.len(), |course| {
+            let validated = batch_validator::validate(batches, &config, origin, now_ms)?;
+            let offsets = Offsets::Assigned { leader_epoch };
+            self.begin_validated(&validated, &config, offsets, origin, now_ms, course)
+        })
+    }
+
+    /// The second half: returns when the batches can be read.
+    ///
+    /// # Errors
+    /// [`AppendError`]; nothing of the batches is in the log then.
+    pub fn finish_append(&self, begun: BegunAppend) -> Result<AppendInfo, AppendError> {
+        self.watched(begun.bytes, |course| self.finish_begun(begun, course))
     }
 
     /// Appends batches that carry their offsets and epochs already: a leader's, or Raft entries.
@@ -144,11 +181,12 @@ impl PartitionLog {
         self.watched(batches.len(), |course| {
             let origin = AppendOrigin::Replication;
             let validated = batch_validator::validate(batches, &config, origin, now_ms)?;
-            self.append_validated(&validated, &config, Offsets::Given, origin, now_ms, course)
+            let begun = self.begin_validated(&validated, &config, Offsets::Given, origin, now_ms, course)?;
+            self.finish_begun(begun, course)
         })
     }
 
-    fn append_validated(
+    fn begin_validated(
         &self,
         validated: &Validated,
         config: &LogConfig,
@@ -156,24 +194,30 @@ impl PartitionLog {
         origin: AppendOrigin,
         now_ms: i64,
         course: &mut Course<'_>,
-    ) -> Result<AppendInfo, AppendError> {
+    ) -> Result<BegunAppend, AppendError> {
         if self.is_failed() {
             return Err(AppendError::Offline(self.topic_partition.to_string()));
         }
-        if validated.batches().is_empty() {
-            return Ok(self.empty_append());
+        let (info, left) = if validated.batches().is_empty() {
+            (self.empty_append(), Left::Nothing)
+        } else {
+            self.reserve(validated, config, offsets, origin, now_ms, course)?
+        };
+        let bytes = validated
+            .batches()
+            .iter()
+            .map(|batch| batch.view().size_bytes())
+            .sum();
+        Ok(BegunAppend { info, bytes, left })
+    }
+
+    fn finish_begun(&self, begun: BegunAppend, course: &mut Course<'_>) -> Result<AppendInfo, AppendError> {
+        match begun.left {
+            Left::Nothing => {}
+            Left::Ticket(ticket) => self.write_queue_until(ticket, course)?,
+            Left::Duplicate => self.write_queue_past(begun.info.last_offset, course)?,
         }
-        let decision = self.reserve(validated, config, offsets, origin, now_ms, course)?;
-        match decision {
-            Decision::Duplicate(info) => {
-                self.write_queue_past(info.last_offset, course)?;
-                Ok(info)
-            }
-            Decision::Queued(reserved) => {
-                self.write_queue_until(reserved.ticket, course)?;
-                Ok(reserved.info)
-            }
-        }
+        Ok(begun.info)
     }
 
     fn empty_append(&self) -> AppendInfo {
@@ -213,13 +257,13 @@ impl PartitionLog {
         origin: AppendOrigin,
         now_ms: i64,
         course: &mut Course<'_>,
-    ) -> Result<Decision, AppendError> {
+    ) -> Result<(AppendInfo, Left), AppendError> {
         let mut state = course.lock(&self.reservations);
         if origin == AppendOrigin::Client
             && let Some(duplicate) = check_producers(&state, validated)?
         {
             let info = self.duplicate_append(&duplicate, config, state.flush_asked_to);
-            return Ok(Decision::Duplicate(info));
+            return Ok((info, Left::Duplicate));
         }
         if let (Offsets::Given, Some(first)) = (offsets, validated.batches().first()) {
             let (found, expected) = (first.view().base_offset(), state.next_offset);
@@ -273,23 +317,21 @@ impl PartitionLog {
         if reaches_interval {
             state.flush_asked_to = end;
         }
-        Ok(Decision::Queued(Reserved {
-            ticket: state.last_ticket,
-            info: AppendInfo {
-                first_offset,
-                last_offset: end.saturating_sub(1),
-                log_append_time_ms: if is_stamped { append_time_ms } else { -1 },
-                log_start_offset: self.log_start_offset(),
-                record_count: validated.record_count(),
-                is_duplicate: false,
-                flush_required: reaches_interval || has_rolled,
-                flushed_before_ack: if reaches_interval {
-                    end
-                } else {
-                    tolerated_from(end, config)
-                },
+        let info = AppendInfo {
+            first_offset,
+            last_offset: end.saturating_sub(1),
+            log_append_time_ms: if is_stamped { append_time_ms } else { -1 },
+            log_start_offset: self.log_start_offset(),
+            record_count: validated.record_count(),
+            is_duplicate: false,
+            flush_required: reaches_interval || has_rolled,
+            flushed_before_ack: if reaches_interval {
+                end
+            } else {
+                tolerated_from(end, config)
             },
-        }))
+        };
+        Ok((info, Left::Ticket(state.last_ticket)))
     }
 }
 

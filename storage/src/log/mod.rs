@@ -62,7 +62,7 @@ use parking_lot::{Mutex, RwLock};
 use protocol_compat::{TopicId, TopicPartition};
 
 pub(crate) use aborted_finder::{AbortedFinder, TransactionPart};
-pub use append::AppendInfo;
+pub use append::{AppendInfo, BegunAppend};
 pub use append_watch::{AppendStall, AppendWatch, STALL};
 pub use batch_validator::AppendOrigin;
 pub use config::LogConfig;

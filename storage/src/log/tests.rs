@@ -11,6 +11,7 @@ use super::testing::{TestBatch, batch};
 use super::*;
 use crate::disk::{Disk, OpenMode, SimDisk, SimFault};
 
+mod begun_appends;
 mod deleted_records;
 mod flushing;
 mod producer_snapshots;
