@@ -31,12 +31,21 @@ struct Counts {
     recently_evicted: u64,
 }
 
+/// How often the kernel is asked. It walks the cache while others change it, and may miss a few pages that it would find a moment
+/// later.
+const LOOKS: usize = 3;
+
 /// Whether every page of the part is there. False where the kernel does not know the call or refuses it.
 pub(super) fn holds(file: &File, from: u64, bytes: u64) -> bool {
     let Some(end) = from.checked_add(bytes).filter(|_| bytes > 0) else {
         return false;
     };
+    let pages = end.div_ceil(PAGE_BYTES) - from / PAGE_BYTES;
     let range = Range { from, bytes };
+    (0..LOOKS).any(|_| cached_pages(file, &range).is_some_and(|cached| cached >= pages))
+}
+
+fn cached_pages(file: &File, range: &Range) -> Option<u64> {
     let mut counts = Counts::default();
     // SAFETY: the descriptor is open, since `file` is borrowed; both pointers are to structs of the kernel's form that live
     // until the call returns.
@@ -44,13 +53,12 @@ pub(super) fn holds(file: &File, from: u64, bytes: u64) -> bool {
         libc::syscall(
             CACHESTAT,
             file.as_raw_fd(),
-            std::ptr::from_ref(&range),
+            std::ptr::from_ref(range),
             std::ptr::from_mut(&mut counts),
             0,
         )
     };
-    let pages = end.div_ceil(PAGE_BYTES) - from / PAGE_BYTES;
-    answer == 0 && counts.cached >= pages
+    (answer == 0).then_some(counts.cached)
 }
 
 #[cfg(test)]
