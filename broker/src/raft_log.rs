@@ -102,12 +102,15 @@ impl PartitionRaftLog {
             events: None,
         };
         let log = PartitionLog::open(params).map_err(io::Error::other)?;
-        Ok(PartitionRaftLog {
+        let opened = PartitionRaftLog {
             log,
             disk: files.disk().clone(),
             clock,
             _lock: lock,
-        })
+        };
+        // What is answered for from here on is durable, also what a process wrote that died before its sync.
+        opened.flush_all()?;
+        Ok(opened)
     }
 
     fn flush_all(&self) -> io::Result<()> {

@@ -257,6 +257,22 @@ impl Disk {
         }
     }
 
+    /// Writes a small file that nobody has read yet, whose content and name become durable when the kernel gets to it or with a
+    /// later [`Disk::replace`]. After a power cut any part of it may be there.
+    ///
+    /// # Errors
+    /// The file system's; where there was no room, nothing is left of it.
+    pub fn write_unsynced(&self, path: &Path, content: &[u8]) -> io::Result<()> {
+        let file = self.open(path, OpenMode::Create)?;
+        let written = file.set_len(0).and_then(|()| file.write_all_at(content, 0));
+        if let Err(error) = &written
+            && error.kind() == io::ErrorKind::StorageFull
+        {
+            self.remove_file(path)?;
+        }
+        written
+    }
+
     /// Room on the file system that holds `path`.
     ///
     /// # Errors

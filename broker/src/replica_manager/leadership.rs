@@ -47,7 +47,7 @@ pub(super) fn log_advanced(leader: &mut PartitionLeader, log: &PartitionLog) {
 }
 
 /// Up to where this replica counts as holding the log: with `flush.messages=1` only what is on the disk.
-fn durable_end_offset(log: &PartitionLog) -> i64 {
+pub(super) fn durable_end_offset(log: &PartitionLog) -> i64 {
     if log.config().flush_messages == 1 {
         log.durable_offset()
     } else {

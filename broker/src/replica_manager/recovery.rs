@@ -10,7 +10,7 @@ use storage::log::{LogConfig, LogError, PartitionLog};
 use storage::log_manager::LogOwner;
 use tracing::{debug, info, warn};
 
-use super::ReplicaManager;
+use super::{ReplicaManager, leadership};
 
 impl LogOwner for ReplicaManager {
     fn settings(&self, partition: &TopicPartition) -> Option<(TopicId, Arc<LogConfig>)> {
@@ -20,9 +20,9 @@ impl LogOwner for ReplicaManager {
         is_led.then(|| (topic.id, self.log_config(&partition.topic)))
     }
 
-    /// A lone replica has committed all that it has, and all of it was synced before.
+    /// A lone replica has committed all that it holds.
     fn opened(&self, log: &PartitionLog) {
-        log.update_high_watermark(log.flushed_offset());
+        log.update_high_watermark(leadership::durable_end_offset(log));
     }
 }
 

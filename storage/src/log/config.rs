@@ -122,6 +122,11 @@ impl LogConfig {
         self.flush_messages < i64::MAX
     }
 
+    /// Whether flushes are asked for at all (`flush.messages`, `flush.ms`).
+    pub(super) fn flushes(&self) -> bool {
+        self.flushes_appends() || self.flush_ms < i64::MAX
+    }
+
     /// How long a new segment file is.
     pub(super) fn initial_file_bytes(&self) -> u64 {
         if self.preallocate { self.segment_bytes } else { 0 }

@@ -165,8 +165,9 @@ impl PartitionLog {
         Ok(())
     }
 
-    /// Leaves the files so that this process can open the log again without recovery. Of new files the names become durable,
-    /// which the next opening would not know of.
+    /// Leaves the files so that this process can open the log again without recovery, with the recovery point as it is now.
+    /// Of new files the names become durable where the next opening would not know of them: it does where the log reaches
+    /// past its recovery point.
     ///
     /// # Errors
     /// [`LogError`]; the log is offline then, unless there only was no room: then it must stay open.
@@ -180,10 +181,16 @@ impl PartitionLog {
             {
                 segment.append_time_entry(&self.files)?;
                 segment.trim(&self.files)?;
-                segment.offset_index.write_out(&self.files)?;
-                segment.time_index.write_out(&self.files)?;
+                // Without an entry by offset the next opening walks as few bytes without indexes as with them.
+                if !segment.offset_index.is_empty()
+                    || segment.offset_index.has_file(&self.files)?
+                    || segment.time_index.has_file(&self.files)?
+                {
+                    segment.offset_index.write_out(&self.files)?;
+                    segment.time_index.write_out(&self.files)?;
+                }
             }
-            if writer.unsynced_names {
+            if writer.unsynced_names && self.flushed_offset() >= self.log_end_offset() {
                 self.sync_names(&self.dir.read().clone())?;
                 writer.unsynced_names = false;
             }

@@ -77,6 +77,14 @@ impl<const N: usize> IndexFile<N> {
         }))
     }
 
+    /// Whether there is a file.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn has_file(&self, cache: &FileCache) -> io::Result<bool> {
+        cache.disk().exists(&self.file.path())
+    }
+
     /// The file.
     pub fn file(&self) -> &Arc<CachedFile> {
         &self.file
@@ -152,13 +160,17 @@ impl<const N: usize> IndexFile<N> {
     }
 
     /// Replaces all entries, in memory and in the file: what recovery found, or what truncation left. On a full disk the
-    /// file has none of them until there is room.
+    /// file has none of them until there is room. For no entries no file is made.
     ///
     /// # Errors
     /// The file system's.
     pub fn replace(&self, cache: &FileCache, entries: Vec<[u8; N]>) -> io::Result<()> {
-        let emptied = self.file.create(cache).and_then(|file| file.set_len(0));
-        let can_write = unless_full(emptied)?;
+        let can_write = if entries.is_empty() && !self.has_file(cache)? {
+            false
+        } else {
+            let emptied = self.file.create(cache).and_then(|file| file.set_len(0));
+            unless_full(emptied)?
+        };
         *self.state.write() = State::Active {
             entries,
             written: 0,

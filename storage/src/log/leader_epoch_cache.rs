@@ -120,8 +120,11 @@ impl LeaderEpochCache {
         text
     }
 
-    /// Reads that text; `None` if it is damaged.
+    /// Reads that text; `None` if it is damaged or its end is missing.
     pub fn decode(text: &str) -> Option<LeaderEpochCache> {
+        if !text.ends_with('\n') {
+            return None;
+        }
         let mut lines = text.lines();
         let (version, count) = (lines.next()?, lines.next()?.parse::<usize>().ok()?);
         let mut entries: Vec<EpochEntry> = Vec::new();
@@ -192,6 +195,7 @@ mod tests {
             "1\n0\n",
             "0\n1\nx 0\n",
             "0\n2\n3 0\n1 5\n",
+            "0\n1\n3 1",
         ] {
             assert_eq!(LeaderEpochCache::decode(damaged), None, "{damaged:?}");
         }

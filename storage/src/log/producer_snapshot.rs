@@ -108,15 +108,7 @@ fn decode_entry(bytes: &[u8]) -> Option<(i64, ProducerEntry)> {
 /// # Errors
 /// The file system's; where there was no room, nothing is left of it.
 pub fn write_unsynced(disk: &Disk, dir: &Path, offset: i64, bytes: &[u8]) -> io::Result<()> {
-    let path = dir.join(file_name(offset));
-    let file = disk.open(&path, OpenMode::Create)?;
-    let written = file.set_len(0).and_then(|()| file.write_all_at(bytes, 0));
-    if let Err(error) = &written
-        && error.kind() == io::ErrorKind::StorageFull
-    {
-        disk.remove_file(&path)?;
-    }
-    written
+    disk.write_unsynced(&dir.join(file_name(offset)), bytes)
 }
 
 /// Makes the snapshot before `offset` durable, if there is one; its name is looked after by whoever syncs the directory.

@@ -6,6 +6,10 @@
 //! a valid batch behind an invalid one means damage, and the log refuses to open rather than drop records (rule S4). A
 //! tail of zeros is an end, never data (S5). Indexes, epochs and producers are derived and built anew where they are
 //! missing or wrong (S9).
+//!
+//! What a power cut left is synced before anybody reads it, and so is a log whose topic asks for flushes. Else what lies
+//! above the recovery point is as durable as it was when it was appended: the recovery point stays, and rises with the next
+//! flush.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -47,7 +51,11 @@ const EPOCH_FILE_LIMIT_BYTES: usize = 64 << 20;
 struct Found {
     segments: Vec<Arc<Segment>>,
     end_offset: i64,
+    /// Everything below was synced.
+    synced_offset: i64,
     epochs: LeaderEpochCache,
+    /// The file of epochs may not be durable as far as epochs go that begin above the recovery point.
+    has_unsaved_epochs: bool,
     /// Files reach past the recovery point, and nobody synced their names.
     has_unsynced_names: bool,
     /// Segments, by base offset, whose index of aborted transactions is to be built anew.
@@ -185,12 +193,12 @@ fn build(params: OpenParams, found: Found) -> PartitionLog {
         next_offset: found.end_offset,
         producers: ProducerState::default(),
         epochs: found.epochs,
-        has_unsaved_epochs: false,
+        has_unsaved_epochs: found.has_unsaved_epochs,
         queue: Vec::new(),
         last_ticket: 0,
         segment: ReservedSegment::new(active, params.now_ms, &params.config),
         last_append_time_ms: -1,
-        flush_asked_to: found.end_offset,
+        flush_asked_to: found.synced_offset,
     };
     PartitionLog {
         topic_partition: params.topic_partition,
@@ -198,13 +206,13 @@ fn build(params: OpenParams, found: Found) -> PartitionLog {
         dir: RwLock::new(params.dir),
         topic_id: params.topic_id,
         config: ArcSwap::new(params.config),
-        flush_age: Mutex::new(FlushAge::new(found.end_offset, params.now_ms)),
+        flush_age: Mutex::new(FlushAge::new(found.synced_offset, params.now_ms)),
         told_corrupt_at: AtomicU64::new(u64::MAX),
         events: RwLock::new(params.events),
         segments: ArcSwap::from_pointee(found.segments),
         log_start_offset: AtomicI64::new(log_start_offset),
         log_end_offset: AtomicI64::new(found.end_offset),
-        flushed_offset: AtomicI64::new(found.end_offset),
+        flushed_offset: AtomicI64::new(found.synced_offset),
         high_watermark: AtomicI64::new(log_start_offset),
         is_failed: AtomicBool::new(false),
         is_leaving: AtomicBool::new(false),
@@ -226,7 +234,9 @@ fn empty(params: &OpenParams, start: i64) -> Found {
     Found {
         segments: vec![segment],
         end_offset: start,
+        synced_offset: start,
         epochs: LeaderEpochCache::default(),
+        has_unsaved_epochs: false,
         has_unsynced_names: false,
         stale_transaction_indexes: BTreeSet::new(),
         has_files: false,
@@ -292,6 +302,9 @@ fn load(params: &OpenParams) -> Result<Found, LogError> {
         if !is_sound || (is_indexed && opened.was_scanned) || opened.has_markers {
             stale_transaction_indexes.insert(base);
         }
+        if past_recovery_point {
+            opened.segment.set_unflushed();
+        }
         segments.push(Arc::new(opened.segment));
         if opened.was_cut && next_base.is_some() {
             cut_segments(
@@ -304,16 +317,29 @@ fn load(params: &OpenParams) -> Result<Found, LogError> {
         }
     }
     seal_all_but_last(params, &segments)?;
-    let epochs = epochs.finish(params, &segments, end_offset)?;
-    let has_unsynced_names = has_unsynced && end_offset <= params.recovery_point;
-    if has_unsynced && !has_unsynced_names {
+    let is_past_recovery_point = end_offset > params.recovery_point;
+    let is_synced = has_unsynced && is_past_recovery_point && is_synced_by_recovery(params);
+    let had_epochs = epochs.are_complete;
+    let epochs = epochs.finish(params, &segments, end_offset, is_synced)?;
+    if is_synced {
         sync_recovered(params, &segments)?;
     }
+    let first = segments.first().map_or(end_offset, |segment| segment.base_offset);
+    let synced_offset = if is_synced {
+        end_offset
+    } else {
+        params.recovery_point
+    };
     Ok(Found {
         segments,
         end_offset,
+        synced_offset: synced_offset.max(first).min(end_offset),
+        has_unsaved_epochs: !is_synced
+            && epochs
+                .latest()
+                .is_some_and(|latest| !had_epochs || latest.start_offset >= params.recovery_point),
         epochs,
-        has_unsynced_names,
+        has_unsynced_names: !is_synced && (has_unsynced || is_past_recovery_point),
         stale_transaction_indexes,
         has_files: true,
     })
@@ -342,7 +368,13 @@ fn seal_all_but_last(params: &OpenParams, segments: &[Arc<Segment>]) -> Result<(
     Ok(())
 }
 
-/// What recovery found in files is durable before anybody reads it: a second crash must not take it back.
+/// Whether what recovery finds above the recovery point is made durable at once. After the death of the process alone it
+/// stands in the page cache, as it did for those who were told of it, unless the topic asks for more.
+fn is_synced_by_recovery(params: &OpenParams) -> bool {
+    params.crash != Some(Crash::Process) || params.config.flushes()
+}
+
+/// What recovery found in files becomes durable before anybody reads it: a second crash must not take it back.
 fn sync_recovered(params: &OpenParams, segments: &[Arc<Segment>]) -> Result<(), LogError> {
     for segment in segments.iter().filter(|segment| !segment.is_flushed()) {
         segment.log.get(&params.files)?.sync_data()?;
@@ -677,6 +709,11 @@ fn corrupt(params: &OpenParams, base: i64, position: u64, offset: i64, reason: S
     }
 }
 
+/// Whether the log is walked whole in no time, so that nothing is gained by files of what is derived from it.
+fn is_short(segments: &[Arc<Segment>]) -> bool {
+    matches!(segments, [only] if only.offset_index.is_empty())
+}
+
 /// The leader epochs: from their file, or from the batches where the file is missing or damaged.
 struct EpochsFound {
     cache: LeaderEpochCache,
@@ -719,6 +756,7 @@ impl EpochsFound {
         params: &OpenParams,
         segments: &[Arc<Segment>],
         end_offset: i64,
+        is_synced: bool,
     ) -> Result<LeaderEpochCache, LogError> {
         self.cache.truncate_from_end(end_offset);
         let start = segments.first().map_or(params.log_start_offset, |s| {
@@ -728,10 +766,14 @@ impl EpochsFound {
         let text = self.cache.encode();
         let has_data = segments.iter().any(|segment| segment.size_bytes() > 0);
         if text != self.on_disk && (has_data || self.are_complete) {
-            params
-                .files
-                .disk()
-                .replace(&params.dir.join(leader_epoch_cache::FILE_NAME), text.as_bytes())?;
+            let disk = params.files.disk();
+            let path = params.dir.join(leader_epoch_cache::FILE_NAME);
+            // Epochs below the recovery point are durable in the file that is there, which must not be lost for a new one.
+            if is_synced || self.are_complete {
+                disk.replace(&path, text.as_bytes())?;
+            } else if !is_short(segments) {
+                disk.write_unsynced(&path, text.as_bytes())?;
+            }
         }
         Ok(self.cache)
     }

@@ -1,4 +1,4 @@
-//! A log as its owner sees it, and the log under power cuts and errors at every call.
+//! A log as its owner sees it.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use crate::disk::{Disk, OpenMode, SimDisk, SimFault};
 
 mod begun_appends;
 mod deleted_records;
+mod faults;
 mod flushing;
 mod producer_snapshots;
 mod warm_reads;
@@ -52,7 +53,7 @@ impl Fixture {
             topic_partition: TopicPartition::new("orders", 0),
             topic_id: Some(TopicId::CLUSTER_METADATA),
             config: Arc::new(self.config.clone()),
-            recovery_point: self.recovery_point,
+            recovery_point: self.crash.map_or(i64::MAX, |_| self.recovery_point),
             log_start_offset: self.log_start_offset,
             crash: self.crash,
             now_ms: 1_000,
@@ -574,165 +575,6 @@ fn a_compacted_log_with_a_gap_between_segments_is_kept_whole_after_a_crash() {
     fixture.config.cleanup_policy.compact = true;
     let log = fixture.reopen_after(Some(Crash::Process));
     assert_eq!(read_all(&log, 10_000), records);
-}
-
-/// What a script did and was told, to be held against what recovery finds.
-#[derive(Default)]
-struct Told {
-    /// Last offset + 1 that was acknowledged.
-    acknowledged_end: i64,
-    /// The same, and flushed since.
-    flushed_end: i64,
-    /// Start of the log after deletions that were acknowledged.
-    start: i64,
-    /// A truncation that was begun: the end may be this one or any earlier acknowledged one.
-    truncating_to: Option<i64>,
-}
-
-/// Appends, rolls, flushes, deletes and truncates until the disk fails.
-fn run_script(fixture: &Fixture, told: &mut Told, flushed_mode: bool) -> Result<(), String> {
-    let log = fixture.try_open().map_err(|e| e.to_string())?;
-    let mut sequence = 0;
-    for step in 0..24i64 {
-        if step == 11 {
-            log.update_high_watermark(told.acknowledged_end);
-            let before = log.delete_records_before(6).map_err(|e| e.to_string())?;
-            log.delete_old_segments(2_000).map_err(|e| e.to_string())?;
-            told.start = told.start.max(before);
-        }
-        if step == 17 {
-            let to = told.acknowledged_end - 3;
-            told.truncating_to = Some(to);
-            log.truncate_to(to).map_err(|e| e.to_string())?;
-            sequence -= i32::try_from(told.acknowledged_end - log.log_end_offset()).unwrap();
-            told.acknowledged_end = log.log_end_offset();
-            told.flushed_end = told.flushed_end.min(told.acknowledged_end);
-            told.truncating_to = None;
-        }
-        let records = 1 + (step % 3) as i32;
-        let bytes = batch()
-            .producer(1, 0, sequence)
-            .records(records)
-            .value_bytes(25 + (step * 13 % 90) as usize)
-            .build();
-        let epoch = 1 + (step / 8) as i32;
-        let info = log
-            .append_as_leader(bytes.into(), epoch, AppendOrigin::Client, 2_000)
-            .map_err(|e| e.to_string())?;
-        sequence += records;
-        told.acknowledged_end = info.last_offset + 1;
-        if flushed_mode || step % 5 == 4 {
-            log.flush(info.last_offset + 1).map_err(|e| e.to_string())?;
-            told.flushed_end = told.acknowledged_end;
-        }
-    }
-    log.close().map_err(|e| e.to_string())
-}
-
-fn check_recovered(fixture: &mut Fixture, told: &Told, crash: Crash, where_: &str) {
-    fixture.crash = Some(crash);
-    let log = fixture
-        .try_open()
-        .unwrap_or_else(|error| panic!("{where_}: {error}"));
-    let found = read_all(&log, 400);
-    let mut next = log.log_start_offset();
-    for (index, (base, last, _)) in found.iter().enumerate() {
-        assert!(
-            *base == next || (index == 0 && *base <= next),
-            "{where_}: a hole before {base}, expected {next}"
-        );
-        next = last + 1;
-    }
-    let end = log.log_end_offset();
-    let promised = told
-        .truncating_to
-        .map_or(told.flushed_end, |to| told.flushed_end.min(to - 2));
-    assert!(
-        end >= promised,
-        "{where_}: {end} records came back of {promised} flushed ones"
-    );
-    if crash == Crash::Process {
-        let promised = told
-            .truncating_to
-            .map_or(told.acknowledged_end, |to| told.acknowledged_end.min(to - 2));
-        assert!(
-            end >= promised,
-            "{where_}: {end} records came back of {promised} acknowledged ones"
-        );
-    }
-    // The log goes on where it ended, and its producer with it.
-    let next_sequence = log
-        .producers()
-        .first()
-        .map_or(0, |(_, entry)| entry.last_sequence() + 1);
-    let info = append(&log, &batch().producer(1, 0, next_sequence))
-        .unwrap_or_else(|error| panic!("{where_}: {error}"));
-    assert_eq!(info.first_offset, end, "{where_}");
-    log.close().unwrap();
-}
-
-fn script_fixture(seed: u64, preallocate: bool) -> Fixture {
-    let mut fixture = fixture();
-    fixture.config.preallocate = preallocate;
-    fixture.sim = SimDisk::new(seed, 64 << 20);
-    let disk = Disk::simulated(&fixture.sim);
-    disk.create_dir_all(Path::new("/data")).unwrap();
-    disk.sync_dir(Path::new("/")).unwrap();
-    fixture
-}
-
-fn calls_of_script(flushed_mode: bool, preallocate: bool) -> (u64, u64) {
-    let fixture = script_fixture(1, preallocate);
-    let before = fixture.sim.calls();
-    run_script(&fixture, &mut Told::default(), flushed_mode).unwrap();
-    (before, fixture.sim.calls())
-}
-
-fn at_every_call(fault: SimFault, crash: Crash, flushed_mode: bool, preallocate: bool) {
-    let (first, last) = calls_of_script(flushed_mode, preallocate);
-    for call in first + 1..=last {
-        let mut fixture = script_fixture(call, preallocate);
-        fixture.sim.fail_at(call, fault);
-        let mut told = Told::default();
-        let outcome = run_script(&fixture, &mut told, flushed_mode);
-        let where_ = format!(
-            "{fault:?} at call {call} of {last}, {crash:?}, flushed mode {flushed_mode}, preallocated {preallocate}: {outcome:?}"
-        );
-        match crash {
-            Crash::Power => fixture.sim.restart(),
-            Crash::Process => fixture.sim.restart_process(),
-        }
-        fixture.log_start_offset = 0;
-        check_recovered(&mut fixture, &told, crash, &where_);
-    }
-}
-
-#[test]
-fn a_power_cut_at_every_call_leaves_a_prefix_without_a_hole() {
-    at_every_call(SimFault::PowerCut, Crash::Power, false, false);
-}
-
-#[test]
-fn a_power_cut_at_every_call_loses_nothing_that_was_flushed_before_it_was_acknowledged() {
-    at_every_call(SimFault::PowerCut, Crash::Power, true, false);
-}
-
-#[test]
-fn an_error_at_every_call_and_a_restart_of_the_process_lose_nothing_acknowledged() {
-    at_every_call(SimFault::Error, Crash::Process, false, false);
-}
-
-#[test]
-fn an_error_at_every_call_and_a_power_cut_lose_nothing_flushed() {
-    at_every_call(SimFault::Error, Crash::Power, true, false);
-}
-
-#[test]
-fn preallocated_segments_survive_a_fault_at_every_call_as_others_do() {
-    at_every_call(SimFault::PowerCut, Crash::Power, false, true);
-    at_every_call(SimFault::PowerCut, Crash::Power, true, true);
-    at_every_call(SimFault::Error, Crash::Process, false, true);
-    at_every_call(SimFault::Error, Crash::Power, true, true);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Logs that nobody uses: recovery, retention and sizes without leaving a log open.
 
+use protocol_compat::record_batch::batch::RecordBatch;
+
 use super::tests::{
     DELAY_MS, NOW_MS, append, config, log, new_id, offsets, partition, sim, start, start_after_power_cut,
     topic_id, try_log_with,
@@ -36,6 +38,20 @@ fn two_batches() -> LogConfig {
         segment_bytes: 170,
         ..LogConfig::default()
     }
+}
+
+fn flushed_at_once() -> LogConfig {
+    LogConfig {
+        flush_messages: 1,
+        ..LogConfig::default()
+    }
+}
+
+/// A crash of the process that follows is not taken for a power cut.
+fn start_in_a_known_boot(sim: &SimDisk) -> LogManager {
+    let manager = start(sim);
+    manager.checkpoint_pass(&claims::KINDS);
+    manager
 }
 
 fn recover_all(manager: &LogManager, owner: &Owner) -> Vec<TopicPartition> {
@@ -124,24 +140,101 @@ fn a_recovered_log_that_nobody_opened_survives_a_clean_stop_and_a_power_cut() {
     }
 }
 
+/// What was not flushed is not flushed by recovery either, unless its topic asks for it.
 #[test]
 fn what_recovery_found_reaches_the_checkpoints_though_the_log_is_closed() {
-    let sim = sim(1);
-    let manager = start(&sim);
-    append(&log(&manager, "orders"), 1).unwrap();
-    drop(manager);
-    sim.restart_process();
-    let manager = start(&sim);
-    recover_all(&manager, &Owner::default());
-    let read = |kind| crate::checkpoints::read(&Disk::simulated(&sim), Path::new("/data"), kind).unwrap();
-    let written = |kind| read(kind).get(&partition("orders")).copied();
-    manager.checkpoint_pass(&[OffsetCheckpoint::RecoveryPoint]);
-    assert_eq!(written(OffsetCheckpoint::RecoveryPoint), Some(1));
-    assert_eq!(written(OffsetCheckpoint::HighWatermark), None);
-    manager.checkpoint_pass(&claims::KINDS);
-    assert_eq!(written(OffsetCheckpoint::HighWatermark), Some(1));
-    manager.delete(&partition("orders"), NOW_MS).unwrap();
-    assert_eq!(written(OffsetCheckpoint::HighWatermark), None);
+    let in_time = LogConfig {
+        flush_ms: 1000,
+        ..LogConfig::default()
+    };
+    for (config, recovery_point) in [(LogConfig::default(), 0), (flushed_at_once(), 1), (in_time, 1)] {
+        let sim = sim(1);
+        let manager = start_in_a_known_boot(&sim);
+        append(&log(&manager, "orders"), 1).unwrap();
+        drop(manager);
+        sim.restart_process();
+        let manager = start(&sim);
+        recover_all(&manager, &owner(config));
+        let read = |kind| crate::checkpoints::read(&Disk::simulated(&sim), Path::new("/data"), kind).unwrap();
+        let written = |kind| read(kind).get(&partition("orders")).copied();
+        manager.checkpoint_pass(&[OffsetCheckpoint::RecoveryPoint]);
+        assert_eq!(written(OffsetCheckpoint::RecoveryPoint), Some(recovery_point));
+        assert_eq!(written(OffsetCheckpoint::HighWatermark), None);
+        manager.checkpoint_pass(&claims::KINDS);
+        assert_eq!(written(OffsetCheckpoint::HighWatermark), Some(1));
+        manager.delete(&partition("orders"), NOW_MS).unwrap();
+        assert_eq!(written(OffsetCheckpoint::HighWatermark), None);
+    }
+}
+
+/// Files that the first process wrote, the second recovered and closed, and the third, opened again, made durable.
+#[test]
+fn a_flush_behind_a_recovery_makes_everything_durable_that_was_recovered() {
+    for seed in 0..32 {
+        let sim = sim(seed);
+        let manager = start_in_a_known_boot(&sim);
+        let orders = try_log_with(&manager, "orders", two_batches()).unwrap();
+        for value in 0..3 {
+            append(&orders, value).unwrap();
+        }
+        if seed % 2 == 0 {
+            orders.flush_all().unwrap();
+            manager.checkpoint_pass(&claims::KINDS);
+        }
+        for value in 3..7 {
+            append(&orders, value).unwrap();
+        }
+        drop((manager, orders));
+        sim.restart_process();
+        let manager = start(&sim);
+        if seed % 4 < 2 {
+            recover_all(&manager, &owner(two_batches()));
+            manager.checkpoint_pass(&claims::KINDS);
+        }
+        let orders = try_log_with(&manager, "orders", two_batches()).unwrap();
+        let synced = if seed % 2 == 0 { 3 } else { 0 };
+        assert_eq!((orders.flushed_offset(), orders.log_end_offset()), (synced, 7));
+        if seed % 8 < 4 {
+            append(&orders, 7).unwrap();
+        }
+        let end = orders.log_end_offset();
+        orders.flush_all().unwrap();
+        manager.checkpoint_pass(&claims::KINDS);
+        drop((manager, orders));
+        let manager = start_after_power_cut(&sim);
+        let orders = try_log_with(&manager, "orders", two_batches()).unwrap();
+        assert_eq!(orders.log_end_offset(), end, "seed {seed}");
+        for offset in 0..end {
+            let read = orders.read(offset, 1, end, true).unwrap();
+            let (batch, _) = RecordBatch::split_first(&read.records).unwrap();
+            assert_eq!(batch.base_offset(), offset, "seed {seed}");
+        }
+        assert_eq!(orders.end_offset_for_epoch(0), (0, end), "seed {seed}");
+    }
+}
+
+#[test]
+fn a_power_cut_behind_a_recovery_takes_nothing_of_a_topic_that_is_flushed_at_once() {
+    for seed in 0..16 {
+        let sim = sim(seed);
+        let manager = start_in_a_known_boot(&sim);
+        let orders = try_log_with(&manager, "orders", flushed_at_once()).unwrap();
+        for value in 0..3 {
+            append(&orders, value).unwrap();
+        }
+        drop((manager, orders));
+        sim.restart_process();
+        let manager = start(&sim);
+        if seed % 2 == 0 {
+            recover_all(&manager, &owner(flushed_at_once()));
+        } else {
+            let orders = try_log_with(&manager, "orders", flushed_at_once()).unwrap();
+            assert_eq!(orders.flushed_offset(), 3);
+        }
+        drop(manager);
+        let orders = log(&start_after_power_cut(&sim), "orders");
+        assert_eq!(offsets(&orders), [0, 1, 2], "seed {seed}");
+    }
 }
 
 #[test]

@@ -149,8 +149,15 @@ impl Directory {
 
     /// Takes down, for the next checkpoints, how a log stands that is about to be closed.
     pub fn note_closed(&self, partition: &TopicPartition, log: &PartitionLog) -> Result<(), LogError> {
-        // Saves the epochs as well, which nobody does for a closed log.
-        let recovery_point = log.recovery_point()?;
+        let flushed = log.flushed_offset();
+        let known = self.claim(OffsetCheckpoint::RecoveryPoint, partition);
+        let recovery_point = if flushed < log.log_end_offset() && flushed <= known.unwrap_or(0) {
+            // It stays where it is, and the epochs below it are in their file.
+            flushed
+        } else {
+            // Saves the epochs as well, which nobody does for a closed log.
+            log.recovery_point()?
+        };
         let mut closed = self.closed.lock();
         for (kind, offset) in [
             (OffsetCheckpoint::RecoveryPoint, recovery_point),

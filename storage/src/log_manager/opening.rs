@@ -211,15 +211,21 @@ impl Slot {
     ) -> Result<PartitionLog, LogError> {
         let partition = opening.partition;
         let claim = |kind| self.directory.claim(kind, partition).unwrap_or(0);
+        let crash = self.directory.crash().filter(|_| self.needs_recovery());
+        let is_synced = crash.is_none() && !self.is_unsynced.load(Ordering::Acquire);
         let opened = PartitionLog::open(OpenParams {
             files: manager.files.clone(),
             dir: self.directory.path().join(partition.to_string()).into(),
             topic_partition: partition.clone(),
             topic_id: opening.topic_id,
             config: opening.config,
-            recovery_point: claim(OffsetCheckpoint::RecoveryPoint),
+            recovery_point: if is_synced {
+                i64::MAX
+            } else {
+                claim(OffsetCheckpoint::RecoveryPoint)
+            },
             log_start_offset: claim(OffsetCheckpoint::LogStart),
-            crash: self.directory.crash().filter(|_| self.needs_recovery()),
+            crash,
             now_ms: opening.now_ms,
             events,
         });
