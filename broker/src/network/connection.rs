@@ -51,6 +51,8 @@ const UNCOUNTED_REQUEST_BYTES: usize = 64 << 10;
 
 /// After so many bytes a connection lets the others have their turn: a peer that sends without a pause is always ready.
 const BYTES_OF_A_TURN: usize = 1 << 20;
+/// As how many bytes a request counts, whatever its size: what it costs to serve it.
+const BYTES_OF_A_REQUEST: usize = 16 << 10;
 
 /// Why a connection ended.
 #[derive(Debug, Error)]
@@ -158,8 +160,8 @@ pub(super) struct Connection<S> {
     /// The fetch that waits for the one before it, and when it was read.
     parked: Option<(Bytes, Instant)>,
     held_back: bool,
-    /// Bytes read since the others had their turn.
-    read_in_turn: usize,
+    /// Bytes read since the others had their turn, and what the requests among them count as.
+    spent_in_turn: usize,
     closing: Option<End>,
     last_activity: Instant,
     /// When bytes were last read. While a whole frame waits, nothing behind it is read.
@@ -211,7 +213,7 @@ impl<S: ByteStream> Connection<S> {
             fetching: false,
             parked: None,
             held_back: false,
-            read_in_turn: 0,
+            spent_in_turn: 0,
             closing: None,
             last_activity: Instant::now(),
             last_read: Instant::now(),
@@ -254,8 +256,8 @@ impl<S: ByteStream> Connection<S> {
         }
         self.finish_if_done()?;
         self.watch_frame();
-        if self.read_in_turn >= BYTES_OF_A_TURN {
-            self.read_in_turn = 0;
+        if self.spent_in_turn >= BYTES_OF_A_TURN {
+            self.spent_in_turn = 0;
             tokio::task::yield_now().await;
         }
         match self.next_event().await? {
@@ -337,7 +339,7 @@ impl<S: ByteStream> Connection<S> {
                 self.rereads.took(room.len() < room.capacity());
                 self.last_read = Instant::now();
                 self.last_activity = self.last_read;
-                self.read_in_turn = self.read_in_turn.saturating_add(bytes);
+                self.spent_in_turn = self.spent_in_turn.saturating_add(bytes);
                 self.network.metrics.received_bytes.inc_by(bytes as u64);
                 Ok(())
             }
@@ -435,6 +437,7 @@ impl<S: ByteStream> Connection<S> {
     fn begin(&mut self, mut frame: Bytes, read: Instant) -> Result<(), End> {
         let record = (self.sampler.is_due()).then(|| self.network.record(read.elapsed()));
         let request_bytes = frame.len();
+        self.spent_in_turn = self.spent_in_turn.saturating_add(BYTES_OF_A_REQUEST);
         let Some(share) = self.share.take() else {
             return Err(End::Shutdown);
         };

@@ -16,15 +16,13 @@ use crate::clock::Clock;
 use crate::request::{Handled, RequestContext, RequestHandler};
 use crate::stalls::Stalls;
 
-const SENT_BYTES: usize = 64 << 20;
 const READ_BYTES: usize = 64 << 10;
-/// A turn, and the read that ends it.
-const MOST_AT_ONCE: usize = (1 << 20) + READ_BYTES;
 
 /// Always has more, until all is sent.
 struct Greedy {
     request: Vec<u8>,
     sent: Arc<AtomicUsize>,
+    most: usize,
 }
 
 impl ByteStream for Greedy {
@@ -36,7 +34,7 @@ impl ByteStream for Greedy {
     fn try_read_buf(&self, buffer: &mut BytesMut) -> io::Result<usize> {
         let sent = self.sent.load(Ordering::Relaxed);
         let room = buffer.capacity() - buffer.len();
-        let bytes = room.min(READ_BYTES).min(SENT_BYTES - sent);
+        let bytes = room.min(READ_BYTES).min(self.most - sent);
         let endless = self.request.iter().copied().cycle();
         for byte in endless.skip(sent % self.request.len()).take(bytes) {
             buffer.put_u8(byte);
@@ -83,12 +81,14 @@ fn address() -> SocketAddr {
     "127.0.0.1:9092".parse().unwrap()
 }
 
-#[tokio::test]
-async fn a_peer_that_never_pauses_lets_others_have_their_turn_after_a_mebibyte() {
+/// Serves a peer that sends so many requests of this size. The most bytes that it got rid of in a turn, and the turns.
+async fn served_in_turns(request: Vec<u8>, requests: usize) -> (usize, u32) {
     let sent = Arc::new(AtomicUsize::new(0));
+    let sent_bytes = requests * request.len();
     let greedy = Greedy {
-        request: tests::request(1, &[0; 1000]),
+        request,
         sent: sent.clone(),
+        most: sent_bytes,
     };
     let network = Network::new(
         Arc::new(Quiet),
@@ -113,15 +113,36 @@ async fn a_peer_that_never_pauses_lets_others_have_their_turn_after_a_mebibyte()
     let stop = watch::Sender::new(false);
     let listener = BoundListener::of(settings, acceptor, address());
     let served = tokio::spawn(listener.serve(network, stop.subscribe()));
-    let (mut before, mut turns) = (0, 0);
-    while before < SENT_BYTES {
+    let (mut before, mut most, mut turns) = (0, 0, 0);
+    while before < sent_bytes {
         tokio::task::yield_now().await;
         let now = sent.load(Ordering::Relaxed);
-        assert!(now - before <= MOST_AT_ONCE, "{} bytes in one turn", now - before);
+        most = most.max(now - before);
         turns += u32::from(now > before);
         before = now;
     }
-    assert!(turns >= 32, "{turns} turns");
     stop.send_replace(true);
     served.await.unwrap();
+    (most, turns)
+}
+
+#[tokio::test]
+async fn a_peer_that_never_pauses_lets_others_have_their_turn_after_a_mebibyte() {
+    let request = tests::request(1, &[0; 60_000]);
+    let (most, turns) = served_in_turns(request, 1_000).await;
+    assert!(most <= (1 << 20) + READ_BYTES, "{most} bytes in one turn");
+    assert!(turns >= 32, "{turns} turns");
+}
+
+#[tokio::test]
+async fn small_requests_of_such_a_peer_end_its_turn_by_their_number() {
+    let request = tests::request(1, &[0; 80]);
+    let bytes = request.len();
+    let (most, turns) = served_in_turns(request, 20_000).await;
+    let requests = most / bytes;
+    assert!(
+        requests <= 64 + READ_BYTES / bytes,
+        "{requests} requests in one turn"
+    );
+    assert!(turns >= 20, "{turns} turns");
 }
