@@ -10,7 +10,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use protocol_compat::record_batch::batch::{BATCH_HEADER_BYTES, RecordBatch, claimed_size};
+use protocol_compat::record_batch::batch::{
+    BATCH_HEADER_BYTES, LOG_OVERHEAD_BYTES, RecordBatch, claimed_size,
+};
 
 use super::PartitionLog;
 use super::error::ReadError;
@@ -214,7 +216,9 @@ fn take_batches(
         let claimed = claimed_size(rest);
         let ends_in_segment = |bytes: usize| position.saturating_add((at + bytes) as u64) <= size;
         let whole = claimed.is_some_and(|bytes| bytes >= BATCH_HEADER_BYTES && ends_in_segment(bytes));
-        if !whole && (claimed.is_some() || rest.len() as u64 == size.saturating_sub(position + at as u64)) {
+        // A length that is there and negative is damage as much as one that goes too far.
+        let has_length = rest.len() >= LOG_OVERHEAD_BYTES;
+        if !whole && (has_length || rest.len() as u64 == size.saturating_sub(position + at as u64)) {
             let error = "the bytes are not a record batch";
             return taken.ok_or_else(|| corrupt(file, position + at as u64, &error));
         }
