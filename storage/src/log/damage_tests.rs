@@ -230,23 +230,6 @@ struct Served {
     error: Option<ReadError>,
 }
 
-#[test]
-fn a_batch_whose_length_is_damaged_is_not_taken_for_the_end_of_its_segment() {
-    for bit in 0..32 {
-        let sim = closed_with_indexes();
-        let log = open_with(&sim, TopicId::CLUSTER_METADATA, indexed()).unwrap();
-        let first = Path::new(DIR).join("00000000000000000000.log");
-        assert!(sim.flip_bit(&first, 11 - bit / 8, u32::try_from(bit % 8).unwrap()));
-        for max_bytes in [1, 200, 1 << 20] {
-            let read = log.read(0, max_bytes, INDEXED_BATCHES, true);
-            assert!(
-                matches!(read, Err(ReadError::Corrupt { .. })),
-                "bit {bit}: {read:?}"
-            );
-        }
-    }
-}
-
 fn read_to_the_end(log: &PartitionLog) -> Result<Vec<Bytes>, ReadError> {
     let served = read_from(log, 0);
     served.error.map_or(Ok(served.batches), Err)
@@ -274,6 +257,23 @@ fn read_from(log: &PartitionLog, mut from: i64) -> Served {
         from = read.next_offset;
     }
     Served { batches, error: None }
+}
+
+#[test]
+fn a_batch_whose_length_is_damaged_is_not_taken_for_the_end_of_its_segment() {
+    for bit in 0..32 {
+        let sim = closed_with_indexes();
+        let log = open_with(&sim, TopicId::CLUSTER_METADATA, indexed()).unwrap();
+        let first = Path::new(DIR).join("00000000000000000000.log");
+        assert!(sim.flip_bit(&first, 11 - bit / 8, u32::try_from(bit % 8).unwrap()));
+        for max_bytes in [1, 200, 1 << 20] {
+            let read = log.read(0, max_bytes, INDEXED_BATCHES, true);
+            assert!(
+                matches!(read, Err(ReadError::Corrupt { .. })),
+                "bit {bit}: {read:?}"
+            );
+        }
+    }
 }
 
 #[test]

@@ -302,8 +302,9 @@ fn load(params: &OpenParams) -> Result<Found, LogError> {
         if !is_sound || (is_indexed && opened.was_scanned) || opened.has_markers {
             stale_transaction_indexes.insert(base);
         }
-        if past_recovery_point {
-            opened.segment.set_unflushed();
+        // An index that was built anew is synced with the next flush.
+        if !past_recovery_point && !opened.was_scanned {
+            opened.segment.set_flushed(opened.segment.size_bytes());
         }
         segments.push(Arc::new(opened.segment));
         if opened.was_cut && next_base.is_some() {
@@ -429,7 +430,6 @@ fn open_segment(
     let Some(next_base) = next_base else {
         return open_tail(params, segment);
     };
-    segment.set_flushed(size);
     Ok(Opened {
         segment,
         end_offset: next_base,

@@ -192,11 +192,6 @@ impl Segment {
         }
     }
 
-    /// Notes that nothing is known to have been synced.
-    pub fn set_unflushed(&self) {
-        self.is_flushed.store(false, Ordering::Release);
-    }
-
     /// Where the bytes begin that this process has checked and that never left the page cache since, as far as is known.
     pub fn warm_from(&self) -> u64 {
         self.warm_from.load(Ordering::Acquire)

@@ -115,23 +115,41 @@ fn calls_of_script(flushed_mode: bool, preallocate: bool) -> (u64, u64) {
     (before, fixture.sim.calls())
 }
 
-fn at_every_call(fault: SimFault, crash: Crash, flushed_mode: bool, preallocate: bool) {
+/// Runs the script with this fault at each of its calls in turn, and hands on the number of the call, the disk as the fault
+/// left it, what the script was told, and words for all that.
+fn at_each_call(
+    fault: SimFault,
+    flushed_mode: bool,
+    preallocate: bool,
+    mut then: impl FnMut(u64, Fixture, &Told, &str),
+) {
     let (first, last) = calls_of_script(flushed_mode, preallocate);
     for call in first + 1..=last {
-        let mut fixture = script_fixture(call, preallocate);
+        let fixture = script_fixture(call, preallocate);
         fixture.sim.fail_at(call, fault);
         let mut told = Told::default();
         let outcome = run_script(&fixture, &mut told, flushed_mode);
         let where_ = format!(
-            "{fault:?} at call {call} of {last}, {crash:?}, flushed mode {flushed_mode}, preallocated {preallocate}: {outcome:?}"
+            "{fault:?} at call {call} of {last}, flushed mode {flushed_mode}, preallocated {preallocate}: {outcome:?}"
         );
-        match crash {
-            Crash::Power => fixture.sim.restart(),
-            Crash::Process => fixture.sim.restart_process(),
-        }
-        fixture.log_start_offset = 0;
-        check_recovered(&mut fixture, &told, crash, &where_);
+        then(call, fixture, &told, &where_);
     }
+}
+
+fn at_every_call(fault: SimFault, crash: Crash, flushed_mode: bool, preallocate: bool) {
+    at_each_call(
+        fault,
+        flushed_mode,
+        preallocate,
+        |_, mut fixture, told, where_| {
+            match crash {
+                Crash::Power => fixture.sim.restart(),
+                Crash::Process => fixture.sim.restart_process(),
+            }
+            fixture.log_start_offset = 0;
+            check_recovered(&mut fixture, told, crash, &format!("{crash:?}, {where_}"));
+        },
+    );
 }
 
 #[test]
@@ -152,13 +170,7 @@ fn an_error_at_every_call_and_a_restart_of_the_process_lose_nothing_acknowledged
 /// Recovery leaves what the process had not flushed as it is; the next flush must make all of it durable.
 #[test]
 fn an_error_at_every_call_a_flush_behind_the_recovery_and_a_power_cut_lose_nothing_flushed() {
-    let (first, last) = calls_of_script(false, false);
-    for call in first + 1..=last {
-        let mut fixture = script_fixture(call, false);
-        fixture.sim.fail_at(call, SimFault::Error);
-        let mut told = Told::default();
-        let outcome = run_script(&fixture, &mut told, false);
-        let where_ = format!("at call {call} of {last}: {outcome:?}");
+    at_each_call(SimFault::Error, false, false, |call, mut fixture, _, where_| {
         fixture.sim.restart_process();
         let had_epochs = stored_epochs(&fixture).is_some();
         let log = fixture.reopen_after(Some(Crash::Process));
@@ -190,7 +202,7 @@ fn an_error_at_every_call_a_flush_behind_the_recovery_and_a_power_cut_lose_nothi
         }
         let log = fixture.reopen_after(Some(Crash::Power));
         if is_cut_before {
-            continue;
+            return;
         }
         assert_eq!(
             (log.log_start_offset(), log.log_end_offset()),
@@ -198,7 +210,7 @@ fn an_error_at_every_call_a_flush_behind_the_recovery_and_a_power_cut_lose_nothi
             "{where_}"
         );
         assert_eq!(epochs_of(&log), epochs, "{where_}");
-    }
+    });
 }
 
 fn epochs_of(log: &PartitionLog) -> Vec<(i32, i64)> {
