@@ -14,7 +14,7 @@ PATIENCE = 300
 
 
 class Ended(Exception):
-    """The broker's process is not there any more."""
+    """The broker's process is not there any more, or a load on it was not clean."""
 
 
 def node_binary():
@@ -154,10 +154,10 @@ class Broker:
         return process
 
     def report(self, process, may_fail=False):
-        """The report of a load. What is not clean ends the script, unless it may fail: then none."""
+        """The report of a load, or none where it has none and may fail. `Ended` where a load that may not fail is not clean."""
         text, _ = process.communicate()
         if process.returncode != 0 and not may_fail:
-            sys.exit(f"error: a load on {self.name}: {' '.join(process.args)}\n{text[-3000:]}")
+            raise Ended(f"a load on {self.name}: {' '.join(process.args)}\n{text[-3000:]}")
         if not os.path.exists(process.report_path):
             return None
         with open(process.report_path) as file:

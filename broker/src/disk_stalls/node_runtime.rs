@@ -84,6 +84,12 @@ impl NodeRuntime {
         self.runtime.spawn(future)
     }
 
+    /// Lets so many spare workers out, as the watchdog does.
+    #[cfg(test)]
+    pub(super) fn let_out(&self, workers: usize) {
+        self.spares.let_out(workers, self.runtime.handle());
+    }
+
     /// How many workers are to be kept back at the moment.
     #[cfg(test)]
     pub(super) fn kept_back(&self) -> usize {

@@ -71,10 +71,16 @@ impl Spares {
         self.state.lock().is_closed
     }
 
-    /// Holds the calling worker. What it has in its queue others take from it, but for the task that it would run next
-    /// (tokio's LIFO slot): that one is moved into the queue by a task that does nothing.
+    /// Holds the calling worker, whose tasks others take from its queue. Two sorts of them do not stand there: the one that it
+    /// would run next (tokio's LIFO slot), and those that have let others go first, which their worker wakes before it
+    /// looks for events. `block_in_place` puts both into the queue. (It also offers the worker to another thread, and has it
+    /// back before that one wakes; otherwise the worker stays out until the next stall has ended.)
     fn plug(&self) {
-        tokio::spawn(std::future::ready(()));
+        tokio::task::block_in_place(|| {});
+        // The second one drives the first from the slot into the queue, for which tokio wakes another worker.
+        for _ in 0..2 {
+            tokio::spawn(std::future::ready(()));
+        }
         let mut state = self.state.lock();
         while state.plugs <= state.wanted {
             self.changed.wait(&mut state);

@@ -289,6 +289,32 @@ fn spare_workers_are_kept_back_again_and_come_out_again() {
 }
 
 #[test]
+fn tasks_that_let_others_go_first_go_on_while_workers_are_kept_back_and_come_out() {
+    let runtime = NodeRuntime::with_workers(2, &[FIRST.into()]).expect("threads");
+    let stop = Arc::new(AtomicBool::new(false));
+    let tasks = (0..8).map(|_| {
+        let stop = stop.clone();
+        runtime.spawn(async move {
+            while !stop.load(Ordering::Relaxed) {
+                tokio::task::yield_now().await;
+            }
+        })
+    });
+    let tasks: Vec<_> = tasks.collect();
+    for _ in 0..200 {
+        runtime.let_out(2);
+        std::thread::sleep(ms(1));
+        runtime.let_out(0);
+        std::thread::sleep(ms(1));
+    }
+    stop.store(true, Ordering::Relaxed);
+    for task in tasks {
+        let ended = runtime.block_on(async { tokio::time::timeout(LONG, task).await });
+        ended.expect("it goes on").expect("it ends");
+    }
+}
+
+#[test]
 fn a_directory_that_stalls_holds_no_more_threads_than_its_bound() {
     let runtime = NodeRuntime::with_workers(2, &[FIRST.into()]).expect("threads");
     let stalls = runtime.disk_stalls().clone();
