@@ -272,7 +272,7 @@ impl Directory {
         let Some(boot) = unnoted.as_ref() else {
             return Ok(());
         };
-        match note_boot(&self.disk, self.path(), &[], boot.as_bytes()) {
+        match self.disk.replace(&self.path().join(BOOT_FILE), boot.as_bytes()) {
             // Without the note the next start recovers more than it needs to.
             Err(error) if error.kind() == io::ErrorKind::StorageFull => return Err(error),
             noted => noted.inspect_err(|error| self.fail(error.to_string()))?,
@@ -313,18 +313,16 @@ fn read_all(
     claims.keep_only(&content.partitions);
     let boot_before = read_boot(disk, path)?;
     let now = boot_id.unwrap_or_default().as_bytes();
-    let crash = match dir.clean_shutdown() {
-        // Everything was synced, so that a crash from here on is one of this boot.
-        Some(_) => {
-            match note_boot(disk, path, &boot_before, now) {
-                // Without the note a crash of this life is taken for a power cut, and more is recovered than needs to be.
-                Err(error) if error.kind() == io::ErrorKind::StorageFull => {}
-                noted => noted?,
-            }
-            None
-        }
-        None if !now.is_empty() && boot_before == now => Some(Crash::Process),
-        None => Some(Crash::Power),
+    let is_clean = dir.clean_shutdown().is_some();
+    // Where everything was synced, or nothing is there, a crash from here on is one of this boot.
+    let may_note = is_clean || content.partitions.is_empty();
+    let is_noted = boot_before == now || (may_note && try_note_boot(disk, path, now)?);
+    let crash = if is_clean {
+        None
+    } else if is_noted && !now.is_empty() {
+        Some(Crash::Process)
+    } else {
+        Some(Crash::Power)
     };
     Ok((claims, crash, content))
 }
@@ -337,11 +335,13 @@ fn read_boot(disk: &Disk, dir: &Path) -> io::Result<Vec<u8>> {
     }
 }
 
-fn note_boot(disk: &Disk, dir: &Path, before: &[u8], now: &[u8]) -> io::Result<()> {
-    if before == now {
-        return Ok(());
+/// Whether the boot could be noted. On a full disk it cannot: a crash of this life is then taken for a power cut, and more is
+/// recovered than needs to be.
+fn try_note_boot(disk: &Disk, dir: &Path, now: &[u8]) -> io::Result<bool> {
+    match disk.replace(&dir.join(BOOT_FILE), now) {
+        Err(error) if error.kind() == io::ErrorKind::StorageFull => Ok(false),
+        noted => noted.map(|()| true),
     }
-    disk.replace(&dir.join(BOOT_FILE), now)
 }
 
 /// `<topic>-<partition>`; the metadata log has an owner of its own.

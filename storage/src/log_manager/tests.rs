@@ -365,6 +365,15 @@ fn a_log_torn_by_a_power_cut_counts_as_torn_until_it_is_recovered() {
 }
 
 #[test]
+fn a_process_that_dies_in_the_first_life_of_a_directory_left_what_the_page_cache_keeps() {
+    let sim = sim(1);
+    append(&log(&start(&sim), "orders"), 1).unwrap();
+    sim.restart_process();
+    assert_eq!(start(&sim).dirs[0].crash(), Some(Crash::Process));
+    assert_eq!(start_after_power_cut(&sim).dirs[0].crash(), Some(Crash::Power));
+}
+
+#[test]
 fn a_deleted_partition_is_gone_and_its_name_starts_anew() {
     let sim = sim(1);
     let manager = start(&sim);
