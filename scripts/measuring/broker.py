@@ -157,7 +157,8 @@ class Broker:
         """The report of a load, or none where it has none and may fail. `Ended` where a load that may not fail is not clean."""
         text, _ = process.communicate()
         if process.returncode != 0 and not may_fail:
-            raise Ended(f"a load on {self.name}: {' '.join(process.args)}\n{text[-3000:]}")
+            found = (text.partition("\nfaults\n")[2] or text[-500:]).split()
+            raise Ended(f"a load on {self.name}: {' '.join(process.args)}: {' '.join(found)}")
         if not os.path.exists(process.report_path):
             return None
         with open(process.report_path) as file:
