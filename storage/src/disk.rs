@@ -418,11 +418,12 @@ impl File {
         }
     }
 
-    /// The file for those who send parts of it without reading them. `None` where there is no descriptor.
+    /// The file for those who send parts of it without reading them. `None` where there is no descriptor, or where the system
+    /// does not say what is resident.
     pub fn to_send(&self) -> Option<Arc<dyn AsFd + Send + Sync>> {
         match &self.kind {
-            FileKind::Real(file) => Some(file.clone()),
-            FileKind::Simulated(_) => None,
+            FileKind::Real(file) if page_cache::can_tell() => Some(file.clone()),
+            FileKind::Real(_) | FileKind::Simulated(_) => None,
         }
     }
 

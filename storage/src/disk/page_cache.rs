@@ -6,6 +6,7 @@
 
 use std::fs::File;
 use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The call's number, the same on every architecture that was there before it.
 const CACHESTAT: libc::c_long = 451;
@@ -35,7 +36,15 @@ struct Counts {
 /// later.
 const LOOKS: usize = 3;
 
-/// Whether every page of the part is there. False where the kernel does not know the call or refuses it.
+/// The kernel does not know the call, or refuses it.
+static IS_REFUSED: AtomicBool = AtomicBool::new(false);
+
+/// Whether the kernel answers, as far as is known.
+pub(super) fn can_tell() -> bool {
+    !IS_REFUSED.load(Ordering::Relaxed)
+}
+
+/// Whether every page of the part is there. False where the kernel does not answer.
 pub(super) fn holds(file: &File, from: u64, bytes: u64) -> bool {
     let Some(end) = from.checked_add(bytes).filter(|_| bytes > 0) else {
         return false;
@@ -58,7 +67,11 @@ fn cached_pages(file: &File, range: &Range) -> Option<u64> {
             0,
         )
     };
-    (answer == 0).then_some(counts.cached)
+    if answer != 0 {
+        IS_REFUSED.store(true, Ordering::Relaxed);
+        return None;
+    }
+    Some(counts.cached)
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ mod append_watch;
 #[cfg(test)]
 mod append_watch_tests;
 mod batch_validator;
+mod cold_ranges;
 pub mod config;
 #[cfg(test)]
 mod damage_tests;

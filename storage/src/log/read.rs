@@ -146,6 +146,10 @@ impl PartitionLog {
                     next_offset,
                 } => {
                     let records = piece.slice(start..end);
+                    let checked_from = position.saturating_add(start as u64);
+                    segment
+                        .cold
+                        .remove(&(checked_from..position.saturating_add(end as u64)));
                     return Ok(Some(ReadInfo {
                         records,
                         base_offset: Some(base_offset),
@@ -160,9 +164,10 @@ impl PartitionLog {
                             ..ReadInfo::empty(wanted.offset)
                         }));
                     }
-                    return self
-                        .read_one(&file, position.saturating_add(at as u64), size_bytes, wanted)
-                        .map(Some);
+                    let at = position.saturating_add(at as u64);
+                    let info = self.read_one(&file, at, size_bytes, wanted)?;
+                    segment.cold.remove(&(at..at.saturating_add(size_bytes as u64)));
+                    return Ok(Some(info));
                 }
                 Taken::AboveUpper => return Ok(Some(ReadInfo::empty(wanted.offset))),
             }

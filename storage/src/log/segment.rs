@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 
 use protocol_compat::record_batch::batch::{BATCH_HEADER_BYTES, claimed_size};
 
+use super::cold_ranges::ColdRanges;
 use super::file_cache::{CachedFile, FileCache};
 pub use super::file_name::{base_offset_of, file_name};
 use super::index_file::{IndexFile, offset_entry, read_offset_entry, read_time_entry, time_entry};
@@ -43,8 +44,8 @@ pub struct Segment {
     max_timestamp_ms: AtomicI64,
     max_timestamp_offset: AtomicI64,
     is_flushed: AtomicBool,
-    /// Bytes from here on were appended, checked, by this process, and were in the page cache whenever somebody looked.
-    warm_from: AtomicU64,
+    /// Bytes that must be checked before they are sent.
+    pub(super) cold: ColdRanges,
     /// The file is longer than its content.
     is_preallocated: AtomicBool,
     /// The file system has set room aside up to here, in units of [`ALLOCATION_BYTES`]; 0 where nobody asked.
@@ -103,7 +104,7 @@ impl Segment {
             max_timestamp_ms: AtomicI64::new(NO_TIMESTAMP),
             max_timestamp_offset: AtomicI64::new(-1),
             is_flushed: AtomicBool::new(false),
-            warm_from: AtomicU64::new(u64::MAX),
+            cold: ColdRanges::everything(),
             is_preallocated: AtomicBool::new(false),
             allocated: AtomicU32::new(0),
         }
@@ -192,19 +193,9 @@ impl Segment {
         }
     }
 
-    /// Where the bytes begin that this process has checked and that never left the page cache since, as far as is known.
-    pub fn warm_from(&self) -> u64 {
-        self.warm_from.load(Ordering::Acquire)
-    }
-
     /// What is appended from here on is warm.
     pub fn begin_warm(&self) {
-        self.warm_from.store(self.size_bytes(), Ordering::Release);
-    }
-
-    /// Some of the file was not in the page cache: what was written so far counts as cold from now on.
-    pub fn note_cold(&self) {
-        self.warm_from.fetch_max(self.size_bytes(), Ordering::AcqRel);
+        self.cold.reset(self.size_bytes());
     }
 
     /// Largest timestamp of the segment and the last offset of the batch that has it; `(-1, -1)` when empty.

@@ -1,6 +1,8 @@
 //! Records that need not be read: which they are, and that they are those that a read finds.
 
+use std::num::NonZeroU64;
 use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
 
 use super::flushing::open_on_disk;
 use super::*;
@@ -40,11 +42,11 @@ fn content(warm: &WarmRecords) -> Vec<u8> {
     content
 }
 
-/// Has the page cache give up what it holds of the first segment.
-fn evict(root: &Path) {
+/// Has the page cache give up what it holds of a part of the first segment, or of all behind `from`.
+fn evict(root: &Path, from: u64, bytes: Option<NonZeroU64>) {
     let file = std::fs::File::open(root.join("orders-0/00000000000000000000.log")).unwrap();
     file.sync_all().unwrap();
-    rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+    rustix::fs::fadvise(&file, from, bytes, rustix::fs::Advice::DontNeed).unwrap();
 }
 
 /// Whether the kernel tells what its page cache holds: since Linux 6.5, where nothing forbids it.
@@ -108,30 +110,118 @@ fn a_reader_gets_on_through_what_need_not_be_read_and_what_must_be() {
     );
 }
 
+/// Reads from `offset` to the end, and checks by that.
+fn read_to_end(log: &PartitionLog, mut offset: i64) {
+    while offset < log.log_end_offset() {
+        offset = log.read(offset, FETCH_BYTES, i64::MAX, true).unwrap().next_offset;
+    }
+}
+
 #[test]
-fn what_left_the_page_cache_is_read_from_then_on() {
+fn what_left_the_page_cache_is_read_once() {
     let root = directory();
     let log = open(root.path(), 64 << 20);
-    fill(&log, 40, 30_000);
+    fill(&log, 160, 30_000);
     if !can_tell(root.path()) {
         return;
     }
     assert!(warm(&log, 0).is_some());
-    evict(root.path());
+    evict(root.path(), 0, None);
+    let middle = log.log_end_offset() / 2;
     assert_eq!(warm(&log, 0), None);
+    let read = log.read(0, FETCH_BYTES, i64::MAX, true).unwrap();
+    assert!(warm(&log, 0).is_some(), "it was checked");
     assert_eq!(
-        log.read(0, FETCH_BYTES, i64::MAX, true).unwrap().base_offset,
-        Some(0)
+        warm(&log, read.next_offset),
+        None,
+        "it came back with what was read"
     );
-    assert_eq!(warm(&log, 0), None, "it was on the disk meanwhile");
+    assert_eq!(warm(&log, middle), None);
     let later = log.log_end_offset();
     fill(&log, 40, 30_000);
-    assert_eq!(warm(&log, later - 1), None);
     assert!(warm(&log, later).is_some());
+    read_to_end(&log, 0);
+    assert!(warm(&log, middle).is_some());
 }
 
 #[test]
-fn what_an_earlier_process_wrote_is_read() {
+fn one_piece_that_left_the_page_cache_is_read_and_the_rest_is_not() {
+    let root = directory();
+    let log = open(root.path(), 64 << 20);
+    fill(&log, 400, 30_000);
+    if !can_tell(root.path()) {
+        return;
+    }
+    let is_sent = |offset| log.warm_records(offset, 100_000, i64::MAX).is_some();
+    let offsets: Vec<i64> = (0..log.log_end_offset() - 20).collect();
+    let before: Vec<i64> = offsets
+        .iter()
+        .copied()
+        .filter(|offset| is_sent(*offset))
+        .collect();
+    evict(root.path(), 2 << 20, NonZeroU64::new(256 << 10));
+    let after: Vec<i64> = before.iter().copied().filter(|offset| is_sent(*offset)).collect();
+    let missing = before.len() - after.len();
+    assert!(
+        (1..before.len() / 4).contains(&missing),
+        "{missing} of {}",
+        before.len()
+    );
+    // From the first of them on: what was checked is sent again.
+    let first = before
+        .iter()
+        .copied()
+        .find(|offset| !after.contains(offset))
+        .unwrap();
+    log.read(first, FETCH_BYTES, i64::MAX, true).unwrap();
+    assert!(before.iter().all(|offset| is_sent(*offset)));
+}
+
+/// A flipped bit, as a disk may return it.
+fn flip(root: &Path, at: u64) {
+    let file = std::fs::File::options()
+        .read(true)
+        .write(true)
+        .open(root.join("orders-0/00000000000000000000.log"))
+        .unwrap();
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, at).unwrap();
+    file.write_all_at(&[byte[0] ^ 1], at).unwrap();
+}
+
+#[test]
+fn what_the_disk_changed_is_not_sent_however_it_came_back() {
+    let root = directory();
+    let log = open(root.path(), 64 << 20);
+    fill(&log, 400, 30_000);
+    if !can_tell(root.path()) {
+        return;
+    }
+    let damaged_at = 3 << 20;
+    flip(root.path(), damaged_at);
+    evict(root.path(), 0, None);
+    // The first one who comes finds it; by then the system has read ahead over the damage.
+    let (mut offset, mut before) = (0, 0);
+    let error = loop {
+        assert_eq!(warm(&log, offset), None, "{offset}");
+        match log.read(offset, FETCH_BYTES, i64::MAX, true) {
+            Ok(info) => (before, offset) = (offset, info.next_offset),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, ReadError::Corrupt { .. }), "{error}");
+    assert_eq!(warm(&log, offset), None);
+    assert!(warm(&log, 0).is_some());
+    let ends_at = |warm: WarmRecords| warm.records.position + warm.records.length as u64;
+    assert!(warm(&log, before).is_none_or(|warm| ends_at(warm) <= damaged_at));
+    let behind = log.log_end_offset() - 40;
+    assert_eq!(warm(&log, behind), None, "nobody has checked it yet");
+    log.read(behind, FETCH_BYTES, i64::MAX, true).unwrap();
+    assert!(warm(&log, behind).is_some());
+}
+
+#[test]
+fn what_an_earlier_process_wrote_is_read_once() {
     let root = directory();
     let log = open(root.path(), 64 << 20);
     fill(&log, 40, 30_000);
@@ -143,6 +233,8 @@ fn what_an_earlier_process_wrote_is_read() {
     fill(&log, 40, 30_000);
     assert_eq!(warm(&log, 0), None);
     assert!(warm(&log, later).is_some() || !can_tell(root.path()));
+    read_to_end(&log, 0);
+    assert!(warm(&log, 0).is_some() || !can_tell(root.path()));
 }
 
 #[test]
