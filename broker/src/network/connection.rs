@@ -49,7 +49,8 @@ const NEVER: Duration = Duration::from_secs(24 * 3600);
 /// ahead of every frame.
 const UNCOUNTED_REQUEST_BYTES: usize = 64 << 10;
 
-/// After so many bytes a connection lets the others have their turn: a peer that sends without a pause is always ready.
+/// After so many bytes a connection lets the others have their turn: a peer that sends, or takes, without a pause is always
+/// ready.
 const BYTES_OF_A_TURN: usize = 1 << 20;
 /// As how many bytes a request counts, whatever its size: what it costs to serve it.
 const BYTES_OF_A_REQUEST: usize = 16 << 10;
@@ -160,7 +161,7 @@ pub(super) struct Connection<S> {
     /// The fetch that waits for the one before it, and when it was read.
     parked: Option<(Bytes, Instant)>,
     held_back: bool,
-    /// Bytes read since the others had their turn, and what the requests among them count as.
+    /// Bytes read and written since the others had their turn, and what the requests among them count as.
     spent_in_turn: usize,
     closing: Option<End>,
     last_activity: Instant,
@@ -253,13 +254,11 @@ impl<S: ByteStream> Connection<S> {
             if !was_full || self.is_full() {
                 break;
             }
+            self.let_others_go_first().await;
         }
         self.finish_if_done()?;
         self.watch_frame();
-        if self.spent_in_turn >= BYTES_OF_A_TURN {
-            self.spent_in_turn = 0;
-            tokio::task::yield_now().await;
-        }
+        self.let_others_go_first().await;
         match self.next_event().await? {
             Event::Reply(reply) => self.finish(reply),
             Event::Budget(share) => {
@@ -272,6 +271,14 @@ impl<S: ByteStream> Connection<S> {
             Event::Shutdown => self.drain(),
         }
         Ok(())
+    }
+
+    /// Where this connection has had its turn.
+    async fn let_others_go_first(&mut self) {
+        if self.spent_in_turn >= BYTES_OF_A_TURN {
+            self.spent_in_turn = 0;
+            tokio::task::yield_now().await;
+        }
     }
 
     async fn next_event(&mut self) -> Result<Event, End> {
@@ -358,7 +365,9 @@ impl<S: ByteStream> Connection<S> {
         }
         self.network.stalls.expect();
         let began = Instant::now();
-        let written = self.output.write_to(&self.stream)?;
+        // Not what is left of the turn: whoever reads it up would never write.
+        let written = self.output.write_to(&self.stream, BYTES_OF_A_TURN)?;
+        self.spent_in_turn = self.spent_in_turn.saturating_add(written);
         let mut write = Write {
             began,
             ended: began,

@@ -1,4 +1,4 @@
-//! A peer that sends without a pause does not keep the others from their turn.
+//! A peer that sends or takes without a pause does not keep the others from their turn.
 
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
@@ -7,28 +7,35 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use prometheus::Registry;
+use protocol_compat::ApiKey;
 use tokio::io::{Interest, Ready};
 use tokio::sync::watch;
 
 use super::transport::{Acceptor, ByteStream};
 use super::*;
 use crate::clock::Clock;
-use crate::request::{Handled, RequestContext, RequestHandler};
+use crate::request::{Handled, RequestContext, RequestHandler, ResponseFrame};
 use crate::stalls::Stalls;
 
 const READ_BYTES: usize = 64 << 10;
 
-/// Always has more, until all is sent.
+/// Always has more, until all is sent, and takes all.
 struct Greedy {
     request: Vec<u8>,
     sent: Arc<AtomicUsize>,
     most: usize,
+    taken: Arc<AtomicUsize>,
 }
 
 impl ByteStream for Greedy {
     async fn ready(&self, interest: Interest) -> io::Result<Ready> {
-        let _ = interest;
-        Ok(Ready::READABLE | Ready::WRITABLE)
+        if self.sent.load(Ordering::Relaxed) < self.most {
+            return Ok(Ready::READABLE | Ready::WRITABLE);
+        }
+        if interest.is_writable() {
+            return Ok(Ready::WRITABLE);
+        }
+        std::future::pending().await
     }
 
     fn try_read_buf(&self, buffer: &mut BytesMut) -> io::Result<usize> {
@@ -44,7 +51,9 @@ impl ByteStream for Greedy {
     }
 
     fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        Ok(slices.iter().map(|slice| slice.len()).sum())
+        let bytes = slices.iter().map(|slice| slice.len()).sum();
+        self.taken.fetch_add(bytes, Ordering::Relaxed);
+        Ok(bytes)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -81,17 +90,42 @@ fn address() -> SocketAddr {
     "127.0.0.1:9092".parse().unwrap()
 }
 
+/// Answers each request with so many bytes, in two pieces.
+struct Generous(usize);
+
+impl RequestHandler for Generous {
+    fn handle(&self, _: &RequestContext, _: Bytes) -> Handled {
+        let half = || Bytes::from(vec![7; self.0 / 2]).into();
+        Handled::Now(ResponseFrame {
+            pieces: Ok(vec![half(), half()]),
+            api_key: ApiKey::Metadata,
+            errors: Vec::new(),
+        })
+    }
+}
+
 /// Serves a peer that sends so many requests of this size. The most bytes that it got rid of in a turn, and the turns.
 async fn served_in_turns(request: Vec<u8>, requests: usize) -> (usize, u32) {
     let sent = Arc::new(AtomicUsize::new(0));
-    let sent_bytes = requests * request.len();
+    let bytes = requests * request.len();
     let greedy = Greedy {
         request,
         sent: sent.clone(),
-        most: sent_bytes,
+        most: bytes,
+        taken: Arc::default(),
     };
+    turns_of(greedy, Quiet, &sent, bytes).await
+}
+
+/// Serves a peer until `count` has counted `until`. By how much it grew in a turn at most, and the turns.
+async fn turns_of(
+    greedy: Greedy,
+    handler: impl RequestHandler,
+    count: &AtomicUsize,
+    until: usize,
+) -> (usize, u32) {
     let network = Network::new(
-        Arc::new(Quiet),
+        Arc::new(handler),
         ConnectionSettings::new(1 << 20, None),
         ConnectionLimits::new(ConnectionLimitValues::new(100, 100)),
         RequestBudget::unbounded(),
@@ -114,9 +148,9 @@ async fn served_in_turns(request: Vec<u8>, requests: usize) -> (usize, u32) {
     let listener = BoundListener::of(settings, acceptor, address());
     let served = tokio::spawn(listener.serve(network, stop.subscribe()));
     let (mut before, mut most, mut turns) = (0, 0, 0);
-    while before < sent_bytes {
+    while before < until {
         tokio::task::yield_now().await;
-        let now = sent.load(Ordering::Relaxed);
+        let now = count.load(Ordering::Relaxed);
         most = most.max(now - before);
         turns += u32::from(now > before);
         before = now;
@@ -145,4 +179,19 @@ async fn small_requests_of_such_a_peer_end_its_turn_by_their_number() {
         "{requests} requests in one turn"
     );
     assert!(turns >= 20, "{turns} turns");
+}
+
+#[tokio::test]
+async fn a_peer_that_takes_whatever_comes_lets_others_have_their_turn_after_a_mebibyte() {
+    let request = tests::request(1, &[0; 80]);
+    let taken = Arc::new(AtomicUsize::new(0));
+    let greedy = Greedy {
+        most: request.len(),
+        request,
+        sent: Arc::default(),
+        taken: taken.clone(),
+    };
+    let (most, turns) = turns_of(greedy, Generous(40 << 20), &taken, 40 << 20).await;
+    assert!(most <= 1 << 20, "{most} bytes in one turn");
+    assert!(turns >= 40, "{turns} turns");
 }

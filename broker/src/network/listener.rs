@@ -17,6 +17,9 @@ use super::limits::Admission;
 use super::settings::{CongestionControl, ListenerSettings};
 use super::transport::{Acceptor, ByteStream};
 
+/// Where the kernel decides how much it buffers of what a peer has not acknowledged, so much of it is not on its way: what a peer
+/// does not take is not copied for it.
+const MOST_UNSENT_BYTES: u32 = 128 << 10;
 /// After a failure to accept (no file descriptor is free, as a rule) the next attempt comes after this.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 
@@ -37,9 +40,10 @@ impl BoundListener {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_reuse_address(true)?;
         socket.set_nonblocking(true)?;
-        // Accepted sockets inherit both; set before listening, they decide the window that is offered.
-        if let Some(bytes) = settings.socket.send_buffer_bytes {
-            socket.set_send_buffer_size(bytes)?;
+        // Accepted sockets inherit them; set before listening, they decide the window that is offered.
+        match settings.socket.send_buffer_bytes {
+            Some(bytes) => socket.set_send_buffer_size(bytes)?,
+            None => socket.set_tcp_notsent_lowat(MOST_UNSENT_BYTES)?,
         }
         if let Some(bytes) = settings.socket.receive_buffer_bytes {
             socket.set_recv_buffer_size(bytes)?;
@@ -177,5 +181,52 @@ fn report(end: &End, peer: SocketAddr, network: &Network) {
                 info!(%peer, "closed a connection: {end}");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpStream;
+
+    use super::*;
+    use crate::network::settings::SocketSettings;
+
+    /// How much the kernel takes of an answer for a peer that reads nothing and offers a window of so many bytes.
+    async fn taken_for_nobody(window: usize) -> usize {
+        let bound = BoundListener::bind(ListenerSettings {
+            name: Arc::from("PLAINTEXT"),
+            address: "127.0.0.1:0".parse().expect("an address"),
+            socket: SocketSettings {
+                send_buffer_bytes: None,
+                receive_buffer_bytes: None,
+                backlog: 50,
+                congestion_control: CongestionControl::Loopback("reno".to_owned()),
+            },
+        })
+        .expect("a free port");
+        let client = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP)).expect("a socket");
+        client.set_recv_buffer_size(window).expect("a size");
+        client.connect(&bound.local_addr().into()).expect("it listens");
+        let (stream, _): (TcpStream, _) = bound.listener.accept().await.expect("a client");
+        let mut taken = 0;
+        let answer = vec![7; 64 << 10];
+        loop {
+            stream.writable().await.expect("connected");
+            match stream.try_write(&answer) {
+                Ok(bytes) => taken += bytes,
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return taken,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_takes_nothing_has_little_copied_for_it_and_a_fast_one_much() {
+        const WINDOW: usize = 128 << 10;
+        // The kernel doubles what is asked for, and counts what it takes to keep the bytes.
+        let slow = taken_for_nobody(WINDOW).await;
+        assert!(slow <= 2 * WINDOW + 2 * (128 << 10), "{slow} bytes");
+        let fast = taken_for_nobody(2 << 20).await;
+        assert!(fast > 512 << 10, "{fast} bytes");
     }
 }

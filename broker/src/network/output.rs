@@ -36,11 +36,11 @@ impl WriteQueue {
         }
     }
 
-    /// Writes as much as the socket takes; the bytes that it took.
-    pub(super) fn write_to(&mut self, stream: &impl ByteStream) -> io::Result<usize> {
+    /// Writes as much as the socket takes, and no more than `most`; the bytes that it took.
+    pub(super) fn write_to(&mut self, stream: &impl ByteStream, most: usize) -> io::Result<usize> {
         let mut total = 0;
-        while !self.pieces.is_empty() {
-            match self.write_once(stream) {
+        while !self.pieces.is_empty() && total < most {
+            match self.write_once(stream, most - total) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => {
                     total += written;
@@ -57,25 +57,28 @@ impl WriteQueue {
         Ok(total)
     }
 
-    fn write_once(&self, stream: &impl ByteStream) -> io::Result<usize> {
+    fn write_once(&self, stream: &impl ByteStream, most: usize) -> io::Result<usize> {
         let mut slices = [IoSlice::new(&[]); PIECES_PER_WRITE];
         let mut count = 0;
+        let mut left = most;
         let mut file = None;
         for (slice, piece) in slices.iter_mut().zip(&self.pieces) {
             match piece {
-                Piece::Bytes(bytes) => *slice = IoSlice::new(bytes),
+                _ if left == 0 => break,
+                Piece::Bytes(bytes) => *slice = IoSlice::new(bytes.get(..left).unwrap_or(bytes)),
                 Piece::File(part) => {
                     file = Some(part);
                     break;
                 }
             }
+            left -= slice.len();
             count += 1;
         }
         let slices = slices.get(..count).unwrap_or_default();
         match file {
             None => stream.try_write_vectored(slices),
             Some(_) if count > 0 => stream.try_write_vectored_more(slices),
-            Some(part) => match stream.try_write_file(part)? {
+            Some(part) => match stream.try_write_file(part, most)? {
                 0 => Err(io::ErrorKind::UnexpectedEof.into()),
                 written => Ok(written),
             },
@@ -163,10 +166,10 @@ mod tests {
             self.take(slices, true)
         }
 
-        fn try_write_file(&self, part: &FileRecords) -> io::Result<usize> {
+        fn try_write_file(&self, part: &FileRecords, most: usize) -> io::Result<usize> {
             self.calls.borrow_mut().push(None);
             let start = usize::try_from(part.position).unwrap().min(self.file.len());
-            let end = (start + part.length.min(self.each)).min(self.file.len());
+            let end = (start + part.length.min(most).min(self.each)).min(self.file.len());
             self.taken.borrow_mut().extend_from_slice(&self.file[start..end]);
             Ok(end - start)
         }
@@ -205,9 +208,26 @@ mod tests {
             queue.push(vec![text(" tail")]);
             assert_eq!(queue.bytes(), 5 + 9 + 9 + 4 + 5);
             let stream = Narrow::new(each, FILE);
-            assert_eq!(queue.write_to(&stream).unwrap(), 32);
+            assert_eq!(queue.write_to(&stream, usize::MAX).unwrap(), 32);
             assert_eq!(*stream.taken.borrow(), b"head 3456789ab middle, abcd tail");
             assert!(queue.is_empty() && queue.bytes() == 0);
+        }
+    }
+
+    #[test]
+    fn no_more_leaves_than_was_said() {
+        for most in 1..40 {
+            let mut queue = WriteQueue::default();
+            queue.push(vec![text("head"), text(" "), part(3, 9), text(" tail")]);
+            let stream = Narrow::new(100, FILE);
+            let mut written = 0;
+            while !queue.is_empty() {
+                let now = queue.write_to(&stream, most).unwrap();
+                written += now;
+                assert!(now == most || queue.is_empty(), "{now} of {most}");
+            }
+            assert_eq!(written, 19);
+            assert_eq!(*stream.taken.borrow(), b"head 3456789ab tail");
         }
     }
 
@@ -216,7 +236,7 @@ mod tests {
         let mut queue = WriteQueue::default();
         queue.push(vec![text("head"), part(0, 20), text("tail")]);
         let stream = Narrow::new(100, FILE);
-        queue.write_to(&stream).unwrap();
+        queue.write_to(&stream, usize::MAX).unwrap();
         assert_eq!(*stream.calls.borrow(), [Some(true), None, Some(false)]);
     }
 
@@ -225,7 +245,7 @@ mod tests {
         let mut queue = WriteQueue::default();
         queue.push(vec![text("head"), part(15, 9)]);
         let stream = Narrow::new(100, FILE);
-        let error = queue.write_to(&stream).unwrap_err();
+        let error = queue.write_to(&stream, usize::MAX).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
         assert_eq!(*stream.taken.borrow(), b"headfghij");
     }

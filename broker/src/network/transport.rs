@@ -53,12 +53,13 @@ pub trait ByteStream: Send + 'static {
         self.try_write_vectored(slices)
     }
 
-    /// Writes as much of a part of a file as the stream takes, without reading it; 0 where the file has ended before.
+    /// Writes as much of a part of a file as the stream takes, `most` at most, without reading it; 0 where the file has ended
+    /// before.
     ///
     /// # Errors
     /// `WouldBlock` where it takes nothing, `Unsupported` where it takes bytes in memory alone.
-    fn try_write_file(&self, part: &FileRecords) -> io::Result<usize> {
-        let _ = part;
+    fn try_write_file(&self, part: &FileRecords, most: usize) -> io::Result<usize> {
+        let _ = (part, most);
         Err(io::ErrorKind::Unsupported.into())
     }
 
@@ -127,14 +128,14 @@ impl ByteStream for TcpStream {
         })
     }
 
-    fn try_write_file(&self, part: &FileRecords) -> io::Result<usize> {
+    fn try_write_file(&self, part: &FileRecords, most: usize) -> io::Result<usize> {
         self.try_io(Interest::WRITABLE, || {
             let mut position = part.position;
             Ok(rustix::fs::sendfile(
                 self,
                 &part.file,
                 Some(&mut position),
-                part.length,
+                part.length.min(most),
             )?)
         })
     }
@@ -229,7 +230,7 @@ mod tests {
         let send = async {
             while !queue.is_empty() {
                 stream.writable().await.expect("connected");
-                queue.write_to(&stream).expect("connected");
+                queue.write_to(&stream, usize::MAX).expect("connected");
             }
         };
         let mut received = vec![0; 4 + 5_000_000 + 4];
