@@ -69,14 +69,14 @@ impl fmt::Debug for DiskStalls {
 impl DiskStalls {
     /// Watches nothing: every call is done where it is made. For a simulated node, and for tests.
     pub fn unwatched() -> Arc<DiskStalls> {
-        DiskStalls::of(Clock::real(), 0, 0, &[])
+        DiskStalls::of(Clock::real(), Slots::new(0, 0, 0), &[])
     }
 
-    /// For so many workers at a time, of this many threads, and these log directories.
-    fn of(clock: Clock, workers: usize, threads: usize, directories: &[PathBuf]) -> Arc<DiskStalls> {
+    /// For the threads that have these slots, and these log directories.
+    fn of(clock: Clock, slots: Slots, directories: &[PathBuf]) -> Arc<DiskStalls> {
         Arc::new(DiskStalls {
             clock,
-            slots: Slots::new(workers, threads),
+            slots,
             directories: directories.iter().map(|path| Directory::new(path)).collect(),
             stalling: AtomicUsize::new(0),
             marks: AtomicU64::new(0),

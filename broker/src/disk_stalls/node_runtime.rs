@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 
 use tokio::runtime::{Builder, Runtime};
 
+use super::slots::Slots;
 use super::spares::Spares;
 use super::{DiskStalls, watchdog};
 use crate::clock::Clock;
@@ -46,8 +47,8 @@ impl NodeRuntime {
             .worker_threads(workers + spare)
             .enable_all()
             .build()?;
-        let threads = workers + spare + OTHER_THREADS;
-        let stalls = DiskStalls::of(Clock::real(), workers, threads, directories);
+        let slots = Slots::new(workers, workers + spare, OTHER_THREADS);
+        let stalls = DiskStalls::of(Clock::real(), slots, directories);
         let spares = Spares::new(spare);
         spares.let_out(0, runtime.handle());
         let mut started = NodeRuntime {

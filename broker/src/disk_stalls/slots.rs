@@ -7,6 +7,8 @@ use std::cell::Cell;
 use std::fs;
 use std::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering};
 
+use tokio::runtime::worker_index;
+
 use super::DirectoryIndex;
 use crate::blocking;
 
@@ -21,8 +23,8 @@ const FIRST: u64 = 2;
 static TABLES: AtomicU64 = AtomicU64::new(1);
 
 thread_local! {
-    /// The table in which this thread has a slot, and which.
-    static MINE: Cell<(u64, usize)> = const { Cell::new((0, 0)) };
+    /// The table in which this thread has a slot, which one, and the kernel's number of the thread.
+    static MINE: Cell<(u64, usize, i32)> = const { Cell::new((0, 0, 0)) };
 }
 
 /// What one thread does. Two lines of the cache, because processors fetch them in pairs.
@@ -34,11 +36,15 @@ struct Slot {
     thread: AtomicI32,
 }
 
-/// The slots of a runtime's threads, taken as they come.
+/// The slots of a runtime: one for each worker, whatever thread it runs on at the moment, and some that other threads take as
+/// they come.
 #[derive(Debug)]
 pub(super) struct Slots {
     table: u64,
     slots: Box<[Slot]>,
+    /// Slots of the runtime's workers, the first ones.
+    of_workers: usize,
+    /// Slots that other threads have taken, behind those.
     taken: AtomicUsize,
     /// How many threads serve clients at a time.
     workers: usize,
@@ -53,14 +59,16 @@ pub struct Inside<'a> {
 }
 
 impl Slots {
-    pub(super) fn new(workers: usize, threads: usize) -> Slots {
+    /// For a runtime of `of_workers` workers, `workers` of which serve clients at a time, and so many other threads.
+    pub(super) fn new(workers: usize, of_workers: usize, others: usize) -> Slots {
         let slot = |_| Slot {
             word: AtomicU64::new(0),
             thread: AtomicI32::new(0),
         };
         Slots {
             table: TABLES.fetch_add(1, Ordering::Relaxed),
-            slots: (0..threads).map(slot).collect(),
+            slots: (0..of_workers + others).map(slot).collect(),
+            of_workers,
             taken: AtomicUsize::new(0),
             workers,
         }
@@ -74,30 +82,39 @@ impl Slots {
     }
 
     fn mine(&self) -> Option<&Slot> {
-        let (table, at) = MINE.get();
-        if table == self.table {
-            self.slots.get(at)
-        } else {
-            self.take()
+        if self.slots.is_empty() {
+            return None;
         }
+        let (table, at, thread) = MINE.get();
+        // A worker may change its thread (`block_in_place`), and a thread its worker.
+        let is_of_this_worker =
+            |slot: &&Slot| at >= self.of_workers || (worker_index() == Some(at) && slot.is_of(thread));
+        let slot = self.slots.get(at).filter(|_| table == self.table);
+        slot.filter(is_of_this_worker).or_else(|| self.take())
     }
 
     /// A thread that may block has no slot: nobody waits for it.
     #[cold]
     fn take(&self) -> Option<&Slot> {
-        if self.slots.is_empty() || blocking::is_on_this_thread() {
+        if blocking::is_on_this_thread() {
             return None;
         }
-        let at = self.taken.fetch_add(1, Ordering::AcqRel);
-        MINE.set((self.table, at));
+        let worker = worker_index().filter(|index| *index < self.of_workers);
+        let at = match worker {
+            Some(index) => index,
+            None if MINE.get().0 == self.table && MINE.get().1 >= self.of_workers => return None,
+            None => self.of_workers + self.taken.fetch_add(1, Ordering::AcqRel),
+        };
+        let thread = this_thread().unwrap_or(0);
+        MINE.set((self.table, at, thread));
         let slot = self.slots.get(at)?;
-        slot.thread.store(this_thread().unwrap_or(0), Ordering::Relaxed);
+        slot.thread.store(thread, Ordering::Relaxed);
         Some(slot)
     }
 
     fn in_use(&self) -> &[Slot] {
-        let taken = self.taken.load(Ordering::Acquire).min(self.slots.len());
-        self.slots.get(..taken).unwrap_or_default()
+        let used = self.of_workers.saturating_add(self.taken.load(Ordering::Acquire));
+        self.slots.get(..used.min(self.slots.len())).unwrap_or_default()
     }
 
     /// How many threads serve clients at a time.
@@ -137,6 +154,10 @@ impl Slots {
 }
 
 impl Slot {
+    fn is_of(&self, thread: i32) -> bool {
+        self.thread.load(Ordering::Relaxed) == thread
+    }
+
     /// Puts another directory in the word, and answers the one that was there.
     fn change(&self, low: u64) -> u64 {
         let before = self.word.load(Ordering::Relaxed);

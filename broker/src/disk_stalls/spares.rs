@@ -3,7 +3,10 @@
 //! A worker is kept back by a task that blocks it, a *plug*. It costs no time: the thread sleeps. Which workers are kept back
 //! does not matter and may change: whoever takes a plug from the queue is.
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Wake, Waker};
 
 use parking_lot::{Condvar, Mutex};
 use tokio::runtime::Handle;
@@ -45,7 +48,7 @@ impl Spares {
         while state.plugs < state.wanted {
             state.plugs += 1;
             let spares = self.clone();
-            runtime.spawn(async move { spares.plug() });
+            runtime.spawn(spares.plug());
         }
         drop(state);
         self.changed.notify_all();
@@ -73,10 +76,18 @@ impl Spares {
 
     /// Holds the calling worker, whose tasks others take from its queue. Two sorts of them do not stand there: the one that it
     /// would run next (tokio's LIFO slot), and those that have let others go first, which their worker wakes before it
-    /// looks for events. `block_in_place` puts both into the queue. (It also offers the worker to another thread, and has it
-    /// back before that one wakes; otherwise the worker stays out until the next stall has ended.)
-    fn plug(&self) {
-        tokio::task::block_in_place(|| {});
+    /// looks for events. `block_in_place` puts both into the queue. It also offers the worker to another thread, which may be
+    /// quicker than this one is back: then that one serves clients, this one is none any more, and the plug goes to look for
+    /// another worker.
+    async fn plug(self: Arc<Self>) {
+        loop {
+            tokio::task::block_in_place(|| {});
+            if is_worker() {
+                break;
+            }
+            // A task that lets others go first is where it finds a worker again.
+            tokio::task::yield_now().await;
+        }
         // The second one drives the first from the slot into the queue, for which tokio wakes another worker.
         for _ in 0..2 {
             tokio::spawn(std::future::ready(()));
@@ -87,4 +98,20 @@ impl Spares {
         }
         state.plugs -= 1;
     }
+}
+
+/// Whether the calling thread, which runs a task, has a worker: where it has none, a task that lets others go first is woken
+/// at once, and otherwise later.
+fn is_worker() -> bool {
+    struct Woken(AtomicBool);
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+    let woken = Arc::new(Woken(AtomicBool::new(false)));
+    let waker = Waker::from(woken.clone());
+    let yields = pin!(tokio::task::yield_now());
+    let is_over = yields.poll(&mut Context::from_waker(&waker)).is_ready();
+    !is_over && !woken.0.load(Ordering::Relaxed)
 }

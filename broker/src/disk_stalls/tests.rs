@@ -18,7 +18,11 @@ fn ms(ms: u64) -> Duration {
 }
 
 fn stalls(workers: usize) -> Arc<DiskStalls> {
-    DiskStalls::of(Clock::real(), workers, 8, &[FIRST.into(), SECOND.into()])
+    DiskStalls::of(
+        Clock::real(),
+        Slots::new(workers, 0, 8),
+        &[FIRST.into(), SECOND.into()],
+    )
 }
 
 fn index(stalls: &DiskStalls, path: &str) -> DirectoryIndex {
@@ -294,8 +298,10 @@ fn tasks_that_let_others_go_first_go_on_while_workers_are_kept_back_and_come_out
     let stop = Arc::new(AtomicBool::new(false));
     let tasks = (0..8).map(|_| {
         let stop = stop.clone();
+        let stalls = runtime.disk_stalls().clone();
         runtime.spawn(async move {
             while !stop.load(Ordering::Relaxed) {
+                assert!(stalls.enter(None).is_written_down(), "nobody watches this thread");
                 tokio::task::yield_now().await;
             }
         })
@@ -312,6 +318,29 @@ fn tasks_that_let_others_go_first_go_on_while_workers_are_kept_back_and_come_out
         let ended = runtime.block_on(async { tokio::time::timeout(LONG, task).await });
         ended.expect("it goes on").expect("it ends");
     }
+    let began = Instant::now();
+    while most_at_a_time(&runtime) > 2 {
+        assert!(began.elapsed() < LONG, "the spare workers stay out");
+    }
+}
+
+/// How many of eight tasks that hold their workers run at the same time at most.
+fn most_at_a_time(runtime: &NodeRuntime) -> usize {
+    let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let tasks: Vec<_> = (0..8)
+        .map(|_| {
+            let (running, most) = (running.clone(), most.clone());
+            runtime.spawn(async move {
+                most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                std::thread::sleep(ms(5));
+                running.fetch_sub(1, Ordering::SeqCst);
+            })
+        })
+        .collect();
+    for task in tasks {
+        runtime.block_on(task).expect("it ends");
+    }
+    most.load(Ordering::SeqCst)
 }
 
 #[test]

@@ -13,10 +13,11 @@ use super::slots::{self, Doing, Word};
 use super::spares::Spares;
 use super::{DiskStalls, HELD_AFTER, STALLED_AFTER};
 
-/// Between two looks: half of what is a stall, so that one is seen after 10 to 15 ms.
-const TICK: Duration = Duration::from_millis(5);
+/// Between two looks: a worker that is held is seen after 10 to 20 ms. Each look costs a wake-up, which is dear to a node that
+/// has little to do.
+const TICK: Duration = HELD_AFTER;
 /// After so many looks without anything new the watchdog rests.
-const QUIET_LOOKS: u32 = 20;
+const QUIET_LOOKS: u32 = 10;
 /// Between two looks while it rests. Not longer: one worker that is held is enough to stop a node that has little to do, if it
 /// was the one that polls the sockets (tokio wakes no other for a single task).
 const REST: Duration = Duration::from_millis(100);
