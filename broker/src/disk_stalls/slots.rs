@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::fs;
 use std::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering};
 
-use tokio::runtime::worker_index;
+use tokio::runtime::{Handle, RuntimeFlavor, worker_index};
 
 use super::DirectoryIndex;
 use crate::blocking;
@@ -23,8 +23,13 @@ const FIRST: u64 = 2;
 static TABLES: AtomicU64 = AtomicU64::new(1);
 
 thread_local! {
-    /// The table in which this thread has a slot, which one, and the kernel's number of the thread.
-    static MINE: Cell<(u64, usize, i32)> = const { Cell::new((0, 0, 0)) };
+    /// The table in which this thread has a slot, and which one.
+    static MINE: Cell<(u64, usize)> = const { Cell::new((0, 0)) };
+}
+
+/// For a thread that may have lost its worker to another one: which slot it has is to be found out anew.
+pub(super) fn forget() {
+    MINE.set((0, 0));
 }
 
 /// What one thread does. Two lines of the cache, because processors fetch them in pairs.
@@ -82,33 +87,26 @@ impl Slots {
     }
 
     fn mine(&self) -> Option<&Slot> {
-        if self.slots.is_empty() {
-            return None;
+        let (table, at) = MINE.get();
+        if table == self.table {
+            self.slots.get(at)
+        } else {
+            self.take()
         }
-        let (table, at, thread) = MINE.get();
-        // A worker may change its thread (`block_in_place`), and a thread its worker.
-        let is_of_this_worker =
-            |slot: &&Slot| at >= self.of_workers || (worker_index() == Some(at) && slot.is_of(thread));
-        let slot = self.slots.get(at).filter(|_| table == self.table);
-        slot.filter(is_of_this_worker).or_else(|| self.take())
     }
 
     /// A thread that may block has no slot: nobody waits for it.
     #[cold]
     fn take(&self) -> Option<&Slot> {
-        if blocking::is_on_this_thread() {
+        if self.slots.is_empty() || blocking::is_on_this_thread() {
             return None;
         }
-        let worker = worker_index().filter(|index| *index < self.of_workers);
-        let at = match worker {
-            Some(index) => index,
-            None if MINE.get().0 == self.table && MINE.get().1 >= self.of_workers => return None,
-            None => self.of_workers + self.taken.fetch_add(1, Ordering::AcqRel),
-        };
-        let thread = this_thread().unwrap_or(0);
-        MINE.set((self.table, at, thread));
+        let at = this_worker()
+            .filter(|index| *index < self.of_workers)
+            .unwrap_or_else(|| self.of_workers + self.taken.fetch_add(1, Ordering::AcqRel));
+        MINE.set((self.table, at));
         let slot = self.slots.get(at)?;
-        slot.thread.store(thread, Ordering::Relaxed);
+        slot.thread.store(this_thread().unwrap_or(0), Ordering::Relaxed);
         Some(slot)
     }
 
@@ -154,10 +152,6 @@ impl Slots {
 }
 
 impl Slot {
-    fn is_of(&self, thread: i32) -> bool {
-        self.thread.load(Ordering::Relaxed) == thread
-    }
-
     /// Puts another directory in the word, and answers the one that was there.
     fn change(&self, low: u64) -> u64 {
         let before = self.word.load(Ordering::Relaxed);
@@ -202,6 +196,12 @@ impl Word {
         let index = (self.0 & DIRECTORY_MASK).checked_sub(FIRST)?;
         u16::try_from(index).ok().map(DirectoryIndex)
     }
+}
+
+/// Which of the node's workers the calling thread is: a runtime of one thread, which numbers its worker too, is none of them.
+fn this_worker() -> Option<usize> {
+    let flavor = Handle::try_current().ok()?.runtime_flavor();
+    worker_index().filter(|_| flavor == RuntimeFlavor::MultiThread)
 }
 
 fn this_thread() -> Option<i32> {

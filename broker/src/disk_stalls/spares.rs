@@ -11,6 +11,8 @@ use std::task::{Context, Wake, Waker};
 use parking_lot::{Condvar, Mutex};
 use tokio::runtime::Handle;
 
+use super::slots;
+
 /// The plugs.
 #[derive(Debug)]
 pub(super) struct Spares {
@@ -82,6 +84,7 @@ impl Spares {
     async fn plug(self: Arc<Self>) {
         loop {
             tokio::task::block_in_place(|| {});
+            slots::forget();
             if is_worker() {
                 break;
             }

@@ -254,11 +254,15 @@ impl<S: ByteStream> Connection<S> {
             if !was_full || self.is_full() {
                 break;
             }
-            self.let_others_go_first().await;
+            if self.has_had_its_turn() {
+                tokio::task::yield_now().await;
+            }
         }
         self.finish_if_done()?;
         self.watch_frame();
-        self.let_others_go_first().await;
+        if self.has_had_its_turn() {
+            tokio::task::yield_now().await;
+        }
         match self.next_event().await? {
             Event::Reply(reply) => self.finish(reply),
             Event::Budget(share) => {
@@ -273,12 +277,13 @@ impl<S: ByteStream> Connection<S> {
         Ok(())
     }
 
-    /// Where this connection has had its turn.
-    async fn let_others_go_first(&mut self) {
-        if self.spent_in_turn >= BYTES_OF_A_TURN {
+    /// Whether others are to have theirs now. Says so once.
+    fn has_had_its_turn(&mut self) -> bool {
+        let is_over = self.spent_in_turn >= BYTES_OF_A_TURN;
+        if is_over {
             self.spent_in_turn = 0;
-            tokio::task::yield_now().await;
         }
+        is_over
     }
 
     async fn next_event(&mut self) -> Result<Event, End> {
@@ -490,6 +495,9 @@ impl<S: ByteStream> Connection<S> {
 
     /// Finishes what has begun, in its order. All of it takes effect, also where an answer cannot be given.
     fn finish_begun(&mut self) -> Result<(), End> {
+        if self.begun.is_empty() {
+            return Ok(());
+        }
         let mut ended = Ok(());
         for begun in std::mem::take(&mut self.begun) {
             let work = Work::begin(begun.record, Stage::Local);
