@@ -167,6 +167,14 @@ impl Inside<'_> {
     pub(super) fn is_written_down(&self) -> bool {
         self.slot.is_some()
     }
+
+    /// Whether it is written down where the watchdog looks for this thread.
+    #[cfg(test)]
+    pub(super) fn is_written_down_for_this_thread(&self) -> bool {
+        let thread = this_thread();
+        self.slot
+            .is_some_and(|(slot, _)| Some(slot.thread.load(Ordering::Relaxed)) == thread)
+    }
 }
 
 impl Drop for Inside<'_> {

@@ -301,7 +301,12 @@ fn tasks_that_let_others_go_first_go_on_while_workers_are_kept_back_and_come_out
         let stalls = runtime.disk_stalls().clone();
         runtime.spawn(async move {
             while !stop.load(Ordering::Relaxed) {
-                assert!(stalls.enter(None).is_written_down(), "nobody watches this thread");
+                let inside = stalls.enter(None);
+                assert!(
+                    inside.is_written_down_for_this_thread(),
+                    "nobody watches this thread"
+                );
+                drop(inside);
                 tokio::task::yield_now().await;
             }
         })
