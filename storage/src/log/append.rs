@@ -16,6 +16,7 @@ use super::config::LogConfig;
 use super::error::AppendError;
 use super::leader_epoch_cache::LeaderEpochCache;
 use super::producer_state::{BatchMetadata, ProducerState, Verdict};
+use super::segment::NO_TIMESTAMP;
 use super::{PartitionLog, producer_snapshot};
 
 /// What became of an append.
@@ -93,8 +94,8 @@ pub(super) struct ReservedSegment {
     pub base_offset: i64,
     pub size_bytes: u64,
     pub created_ms: i64,
-    /// Largest timestamp of the first batch: from where the age of the segment counts.
-    pub first_timestamp_ms: Option<i64>,
+    /// Largest timestamp of the first batch, from where the age of the segment counts; [`NO_TIMESTAMP`] while it is empty.
+    pub first_timestamp_ms: i64,
     pub roll_jitter_ms: i64,
 }
 
@@ -366,10 +367,10 @@ fn check_producers(
 impl Reservations {
     fn push(&mut self, batch: QueuedBatch) {
         self.next_offset = batch.last_offset.saturating_add(1);
+        if self.segment.size_bytes == 0 {
+            self.segment.first_timestamp_ms = batch.max_timestamp_ms;
+        }
         self.segment.size_bytes = self.segment.size_bytes.saturating_add(batch.size_bytes());
-        self.segment
-            .first_timestamp_ms
-            .get_or_insert(batch.max_timestamp_ms);
         self.queue.push(Queued::Batch(batch));
     }
 
@@ -398,7 +399,7 @@ impl Reservations {
         }
         let full = segment.size_bytes.saturating_add(validated.size_bytes()) > config.segment_bytes;
         let age_ms = match segment.first_timestamp_ms {
-            Some(first) if first >= 0 => validated.max_timestamp_ms().saturating_sub(first),
+            first if first >= 0 => validated.max_timestamp_ms().saturating_sub(first),
             _ => now_ms.saturating_sub(segment.created_ms),
         };
         let old = age_ms > config.segment_ms.saturating_sub(segment.roll_jitter_ms);
@@ -438,7 +439,7 @@ impl ReservedSegment {
             base_offset,
             size_bytes: 0,
             created_ms,
-            first_timestamp_ms: None,
+            first_timestamp_ms: NO_TIMESTAMP,
             roll_jitter_ms,
         }
     }

@@ -22,22 +22,15 @@ pub(super) struct ColdRanges {
 impl ColdRanges {
     /// Everything is cold, whatever will be there.
     pub(super) fn everything() -> ColdRanges {
-        let cold = ColdRanges {
-            end: AtomicU64::new(0),
-            ranges: Mutex::default(),
-        };
-        cold.reset(u64::MAX);
-        cold
+        ColdRanges {
+            end: AtomicU64::new(u64::MAX),
+            ranges: Mutex::new(up_to(u64::MAX)),
+        }
     }
 
     /// What stands before `end` is cold and nothing behind it.
     pub(super) fn reset(&self, end: u64) {
-        self.change(|ranges| {
-            ranges.clear();
-            if end > 0 {
-                ranges.push(0..end);
-            }
-        });
+        self.change(|ranges| *ranges = up_to(end));
     }
 
     /// The first cold range that has bytes of `part`, from its own start to its own end.
@@ -96,6 +89,11 @@ impl ColdRanges {
         let end = ranges.last().map_or(0, |range| range.end);
         self.end.store(end, Ordering::Release);
     }
+}
+
+/// What stands before `end`, with no room for more: most segments never have more ranges, and many have none.
+fn up_to(end: u64) -> Vec<Range<u64>> {
+    (end > 0).then_some(0..end).into_iter().collect()
 }
 
 fn close_smallest_gap(ranges: &mut Vec<Range<u64>>) {

@@ -160,6 +160,9 @@ pub struct PartitionLog {
     journal: OnceLock<Weak<FlushJournal>>,
 }
 
+/// A node has as many of these as partitions, and the allocator's next size is 640 bytes. An `Arc` puts its two counts before it.
+const _: () = assert!(size_of::<PartitionLog>() + 2 * size_of::<usize>() <= 512);
+
 impl std::fmt::Debug for PartitionLog {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(

@@ -110,10 +110,17 @@ pub struct CompletedTransaction {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProducerState {
     producers: HashMap<i64, ProducerEntry>,
-    /// Open transactions by first offset.
-    open_transactions: BTreeMap<i64, i64>,
-    /// Ended transactions above the high watermark, by first offset: they still hold the last stable offset.
-    unreplicated_transactions: BTreeMap<i64, CompletedTransaction>,
+    /// Absent while there is none: most logs never have one.
+    transactions: Option<Box<Transactions>>,
+}
+
+/// The transactions that hold the last stable offset.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Transactions {
+    /// Open ones by first offset.
+    open: BTreeMap<i64, i64>,
+    /// Ended ones above the high watermark, by first offset.
+    unreplicated: BTreeMap<i64, CompletedTransaction>,
 }
 
 impl ProducerState {
@@ -181,7 +188,7 @@ impl ProducerState {
         entry.last_timestamp_ms = timestamp_ms;
         if batch.is_transactional() && entry.current_transaction_first_offset.is_none() {
             entry.current_transaction_first_offset = Some(base_offset);
-            self.open_transactions.insert(base_offset, batch.producer_id());
+            self.begin_transaction(base_offset, batch.producer_id());
         }
     }
 
@@ -205,39 +212,50 @@ impl ProducerState {
         entry.coordinator_epoch = coordinator_epoch;
         entry.last_timestamp_ms = batch.max_timestamp_ms();
         let first_offset = entry.current_transaction_first_offset.take()?;
-        self.open_transactions.remove(&first_offset);
         let completed = CompletedTransaction {
             producer_id,
             first_offset,
             last_offset: offset,
             is_aborted,
         };
-        self.unreplicated_transactions.insert(first_offset, completed);
+        let transactions = self.transactions.get_or_insert_default();
+        transactions.open.remove(&first_offset);
+        transactions.unreplicated.insert(first_offset, completed);
         Some(completed)
     }
 
     /// Forgets ended transactions whose marker lies below the high watermark.
     pub fn on_high_watermark(&mut self, high_watermark: i64) {
-        self.unreplicated_transactions
+        let Some(transactions) = &mut self.transactions else {
+            return;
+        };
+        transactions
+            .unreplicated
             .retain(|_, transaction| transaction.last_offset >= high_watermark);
+        if transactions.open.is_empty() && transactions.unreplicated.is_empty() {
+            self.transactions = None;
+        }
     }
 
     /// First offset and producer of each open transaction.
     pub fn open_transactions(&self) -> impl Iterator<Item = (i64, i64)> {
-        self.open_transactions
+        let open = self
+            .transactions
             .iter()
-            .map(|(first, producer)| (*first, *producer))
+            .flat_map(|transactions| &transactions.open);
+        open.map(|(first, producer)| (*first, *producer))
     }
 
     /// First offset of the oldest open transaction.
     pub fn first_open_offset(&self) -> Option<i64> {
-        self.open_transactions.keys().next().copied()
+        self.open_transactions().next().map(|(first, _)| first)
     }
 
     /// First offset that is not decided yet, if a transaction is open or its marker not replicated.
     pub fn first_unstable_offset(&self) -> Option<i64> {
-        let open = self.open_transactions.keys().next();
-        let ended = self.unreplicated_transactions.keys().next();
+        let transactions = self.transactions.as_deref()?;
+        let open = transactions.open.keys().next();
+        let ended = transactions.unreplicated.keys().next();
         open.into_iter().chain(ended).min().copied()
     }
 
@@ -273,9 +291,14 @@ impl ProducerState {
     /// Takes over a producer from a snapshot.
     pub fn load(&mut self, producer_id: i64, entry: ProducerEntry) {
         if let Some(first_offset) = entry.current_transaction_first_offset {
-            self.open_transactions.insert(first_offset, producer_id);
+            self.begin_transaction(first_offset, producer_id);
         }
         self.producers.insert(producer_id, entry);
+    }
+
+    fn begin_transaction(&mut self, first_offset: i64, producer_id: i64) {
+        let transactions = self.transactions.get_or_insert_default();
+        transactions.open.insert(first_offset, producer_id);
     }
 }
 

@@ -310,8 +310,7 @@ impl PartitionLog {
         if let Some(segment) = self.active_segment() {
             let mut reserved = ReservedSegment::new(segment.base_offset, segment.created_ms, &config);
             reserved.size_bytes = segment.size_bytes();
-            let (max_timestamp, _) = segment.max_timestamp();
-            reserved.first_timestamp_ms = (reserved.size_bytes > 0).then_some(max_timestamp);
+            (reserved.first_timestamp_ms, _) = segment.max_timestamp();
             state.segment = reserved;
         }
         drop(state);
