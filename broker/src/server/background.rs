@@ -17,9 +17,10 @@ use crate::config::NodeConfig;
 use crate::group_coordinator::OpeningStore;
 use crate::http::HttpState;
 use crate::replica_manager::ReplicaManager;
+use crate::server::removal;
 use crate::step_alarm::StepAlarm;
 
-/// How often deleted partitions' bytes are taken off the disk, and the free space is looked at.
+/// How often the free space is looked at.
 const HOUSEKEEPING_PERIOD: Duration = Duration::from_secs(5);
 
 /// Starts every background pass. They end when aborted.
@@ -76,10 +77,8 @@ pub(super) fn start(
         every(HOUSEKEEPING_PERIOD, logs, move |logs| {
             step_alarm.look(clock.wall_step_ms());
             logs.space_pass();
-            if let Err(cause) = logs.removal_pass(clock.deletion_ms()) {
-                warn!(%cause, "could not remove deleted partitions, a later start does");
-            }
         }),
+        tokio::spawn(removal::run(logs.clone(), clock)),
     ]
 }
 

@@ -12,6 +12,7 @@ mod led_partitions;
 mod limits_collector;
 mod listening;
 mod open_files;
+mod removal;
 mod surroundings;
 
 use std::path::PathBuf;

@@ -1,7 +1,9 @@
 //! Deleting partitions: a rename that no start takes for a partition, then removal after `file.delete.delay.ms`.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::task::Waker;
 
 use parking_lot::Mutex;
 use protocol_compat::TopicPartition;
@@ -16,23 +18,45 @@ const MOST_NAME_BYTES: usize = 255;
 /// What is to leave the disk, and when.
 #[derive(Debug, Default)]
 pub(super) struct Deletions {
-    waiting: Mutex<Vec<(i64, PathBuf)>>,
+    waiting: Mutex<Waiting>,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    by_due_ms: BTreeMap<i64, Vec<PathBuf>>,
+    /// Woken once something is due before all that waited.
+    waker: Option<Waker>,
 }
 
 impl Deletions {
     pub fn add(&self, paths: Vec<PathBuf>, due_ms: i64) {
-        self.waiting
-            .lock()
-            .extend(paths.into_iter().map(|path| (due_ms, path)));
+        if paths.is_empty() {
+            return;
+        }
+        let mut waiting = self.waiting.lock();
+        let is_first = waiting.first_due_ms().is_none_or(|first| due_ms < first);
+        waiting.by_due_ms.entry(due_ms).or_default().extend(paths);
+        let waker = waiting.waker.take_if(|_| is_first);
+        drop(waiting);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
     }
 
-    fn take_due(&self, now_ms: i64) -> Vec<PathBuf> {
+    fn take_due(&self, now_ms: i64) -> impl Iterator<Item = PathBuf> + use<> {
         let mut waiting = self.waiting.lock();
-        let (due, later) = std::mem::take(&mut *waiting)
-            .into_iter()
-            .partition(|(due_ms, _)| *due_ms <= now_ms);
-        *waiting = later;
-        due.into_iter().map(|(_, path): (i64, PathBuf)| path).collect()
+        let later = match now_ms.checked_add(1) {
+            Some(after_ms) => waiting.by_due_ms.split_off(&after_ms),
+            None => BTreeMap::new(),
+        };
+        let due = std::mem::replace(&mut waiting.by_due_ms, later);
+        due.into_values().flatten()
+    }
+}
+
+impl Waiting {
+    fn first_due_ms(&self) -> Option<i64> {
+        self.by_due_ms.first_key_value().map(|(due_ms, _)| *due_ms)
     }
 }
 
@@ -89,6 +113,17 @@ impl LogManager {
         }
         self.deletions.add(vec![to], now_ms.saturating_add(delay_ms));
         Ok(())
+    }
+
+    /// When the next [`LogManager::removal_pass`] has something to remove, in milliseconds since 1970; `None` while nothing waits.
+    /// `waker` is woken once that is earlier; it takes the place of the one given before.
+    pub fn next_removal_ms(&self, waker: &Waker) -> Option<i64> {
+        let mut waiting = self.deletions.waiting.lock();
+        match &mut waiting.waker {
+            Some(known) => known.clone_from(waker),
+            none => *none = Some(waker.clone()),
+        }
+        waiting.first_due_ms()
     }
 
     /// Removes what was deleted and is due at `now_ms`.
