@@ -1,7 +1,7 @@
 //! What runs beside the requests: recovery of what nobody has touched, retention, flushing, checkpoints, removals.
 //!
-//! Each pass blocks on the disk and has its own period; one that takes longer than its period starts again after it. What a
-//! pass does is the log manager's.
+//! Each pass blocks on the disk and has its own period; one that takes longer than its period starts again after it. Removals
+//! alone have none, and begin when something is due (`removal`). What a pass does is the log manager's.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,13 +11,13 @@ use storage::log_manager::LogManager;
 use tokio::task::JoinHandle;
 use tracing::{debug, warn};
 
+use super::removal;
 use crate::blocking;
 use crate::clock::Clock;
 use crate::config::NodeConfig;
 use crate::group_coordinator::OpeningStore;
 use crate::http::HttpState;
 use crate::replica_manager::ReplicaManager;
-use crate::server::removal;
 use crate::step_alarm::StepAlarm;
 
 /// How often the free space is looked at.

@@ -1,4 +1,5 @@
-//! Deleting partitions: a rename that no start takes for a partition, then removal after `file.delete.delay.ms`.
+//! Deleting partitions: a rename that no start takes for a partition; and the removal of what was deleted, segments as well, once
+//! `file.delete.delay.ms` has passed. Who calls for it decides when that is looked at.
 
 use std::collections::BTreeMap;
 use std::io;
