@@ -106,7 +106,8 @@ fn a_flood_is_bounded_by_the_budget_of_requests_and_others_are_answered() {
         }
         let began = Instant::now();
         let mut most = 0;
-        while began.elapsed() < FLOODING {
+        // On a machine with much else to do, a frame that is to be slow waits long for its bytes, and has its time only then.
+        while began.elapsed() < FLOODING || (slow_frames(scraped_at) == 0.0 && began.elapsed() < PATIENCE) {
             most = most.max(process::resident_bytes(node.pid()).expect("its memory"));
             // Between two looks the processor is the node's.
             std::thread::park_timeout(Duration::from_millis(20));
@@ -128,12 +129,15 @@ fn a_flood_is_bounded_by_the_budget_of_requests_and_others_are_answered() {
     };
     assert_eq!(pool("size_bytes"), Some(BUDGET_BYTES as f64));
     assert!(pool("waits_total") > Some(0.0));
-    let slow = metrics::sum(
-        &scraped,
-        "kafka_server_socket_server_connections_closed_total",
-        |labels| labels.contains("slow_frame"),
-    );
+    let slow = slow_frames(scraped_at);
     assert!(slow > 0.0, "who holds the budget and sends nothing is cut off");
+}
+
+/// Connections that were closed because a frame took too long.
+fn slow_frames(scraped_at: SocketAddr) -> f64 {
+    let scraped = metrics::scrape(scraped_at).expect("its metrics");
+    let closed = "kafka_server_socket_server_connections_closed_total";
+    metrics::sum(&scraped, closed, |labels| labels.contains("slow_frame"))
 }
 
 /// A produce of `FRAME_BYTES` to a topic that does not exist, length included: it is read whole and answered.

@@ -128,12 +128,21 @@ struct Taken {
     share: BudgetShare,
 }
 
+/// A frame of which some bytes are there.
+struct BegunFrame {
+    /// Since when it could have been read.
+    since: Instant,
+    /// Where it has had its time and may stay only while nobody wants what it holds: ready as soon as somebody does.
+    contention: Option<BoxFuture<'static, ()>>,
+}
+
 /// What a connection waits for.
 enum Event {
     Reply(Reply),
     Budget(BudgetShare),
     Readable,
     Writable,
+    /// A deadline, or others that wait for what a frame holds.
     Timer,
     Shutdown,
 }
@@ -167,8 +176,8 @@ pub(super) struct Connection<S> {
     last_activity: Instant,
     /// When bytes were last read. While a whole frame waits, nothing behind it is read.
     last_read: Instant,
-    /// Since when the frame that has begun could have been read.
-    frame_since: Option<Instant>,
+    /// The frame that has begun, while it can be read.
+    frame: Option<BegunFrame>,
     drain_until: Option<Instant>,
     timer: Pin<Box<Sleep>>,
     shutdown: watch::Receiver<bool>,
@@ -218,7 +227,7 @@ impl<S: ByteStream> Connection<S> {
             closing: None,
             last_activity: Instant::now(),
             last_read: Instant::now(),
-            frame_since: None,
+            frame: None,
             drain_until: None,
             timer: Box::pin(tokio::time::sleep(network.settings.idle_timeout.unwrap_or(NEVER))),
             shutdown,
@@ -304,6 +313,7 @@ impl<S: ByteStream> Connection<S> {
                 let ready = ready?;
                 Ok(if read && (ready.is_readable() || ready.is_read_closed()) { Event::Readable } else { Event::Writable })
             }
+            () = poll_contention(&mut self.frame), if self.frame.is_some() => Ok(Event::Timer),
             () = self.timer.as_mut() => Ok(Event::Timer),
             // A sender that is gone means that the node is being torn down.
             Ok(()) | Err(_) = self.shutdown.changed(), if self.drain_until.is_none() => Ok(Event::Shutdown),
@@ -406,7 +416,7 @@ impl<S: ByteStream> Connection<S> {
                 Step::NeedBytes => break,
                 Step::NeedGrant(length) => self.ask_for_share(length),
                 Step::Frame(frame) => {
-                    self.frame_since = None;
+                    self.frame = None;
                     if self.fetching && is_fetch(&frame) {
                         self.parked = Some((frame, self.last_read));
                     } else {
@@ -642,10 +652,13 @@ impl<S: ByteStream> Connection<S> {
     /// Starts the clock of a frame that has begun, and stops it while the connection is not read on purpose.
     fn watch_frame(&mut self) {
         if !self.may_begin() || self.input.begun_bytes().is_none() {
-            self.frame_since = None;
-        } else if self.frame_since.is_none() {
+            self.frame = None;
+        } else if self.frame.is_none() {
             let now = Instant::now();
-            self.frame_since = Some(now);
+            self.frame = Some(BegunFrame {
+                since: now,
+                contention: None,
+            });
             let settings = &self.network.settings;
             let due = now + settings.frame_timeout.min(settings.contended_frame_timeout);
             if due < self.timer.deadline() {
@@ -669,19 +682,24 @@ impl<S: ByteStream> Connection<S> {
             }
             next = next.min(idle_since + idle);
         }
-        if let (Some(since), Some(bytes)) = (self.frame_since, self.input.begun_bytes()) {
-            let settings = &self.network.settings;
+        if let (Some(frame), Some(bytes)) = (&mut self.frame, self.input.begun_bytes()) {
+            let (settings, budget) = (&self.network.settings, &self.network.budget);
             let earned = |rate: u64| Duration::from_secs(bytes as u64 / rate);
-            let due = since + settings.frame_timeout + earned(MIN_FRAME_BYTES_PER_SECOND);
+            let due = frame.since + settings.frame_timeout + earned(MIN_FRAME_BYTES_PER_SECOND);
             let contended =
-                since + settings.contended_frame_timeout + earned(CONTENDED_FRAME_BYTES_PER_SECOND);
-            let is_in_the_way = self.share.is_some() && self.network.budget.is_contended();
-            if now >= due || (is_in_the_way && now >= contended) {
+                frame.since + settings.contended_frame_timeout + earned(CONTENDED_FRAME_BYTES_PER_SECOND);
+            let may_not_hold = now >= contended && self.share.is_some();
+            if now >= due || (may_not_hold && budget.is_contended()) {
                 return Err(End::SlowFrame);
             }
-            // Whether somebody waits is looked at again and again while the frame is under way.
-            let look_again = contended.max(now + settings.contended_frame_timeout);
-            next = next.min(due).min(look_again);
+            frame.contention = may_not_hold.then(|| budget.clone().contention().boxed());
+            next = next.min(due);
+            if now < contended {
+                next = next.min(contended);
+            } else if self.share.is_none() {
+                // Its length is not there yet, so that it holds nothing: looked at again once it may.
+                next = next.min(now + settings.contended_frame_timeout);
+            }
         }
         self.timer.as_mut().reset(next);
         Ok(())
@@ -697,6 +715,14 @@ fn is_fetch(frame: &Bytes) -> bool {
 async fn poll_share(awaited: &mut Option<BoxFuture<'static, BudgetShare>>) -> BudgetShare {
     match awaited {
         Some(share) => share.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// That others wait for what a frame holds; never ready where it still has time.
+async fn poll_contention(frame: &mut Option<BegunFrame>) {
+    match frame.as_mut().and_then(|frame| frame.contention.as_mut()) {
+        Some(contention) => contention.await,
         None => std::future::pending().await,
     }
 }

@@ -219,6 +219,7 @@ struct Budget {
     free: Arc<Semaphore>,
     total_bytes: u32,
     waiting: AtomicUsize,
+    began_to_wait: Notify,
     untaken_bytes: AtomicUsize,
 }
 
@@ -246,6 +247,7 @@ impl RequestBudget {
             free: Arc::new(Semaphore::new(total_bytes as usize)),
             total_bytes,
             waiting: AtomicUsize::new(0),
+            began_to_wait: Notify::new(),
             untaken_bytes: AtomicUsize::new(0),
         })))
     }
@@ -267,6 +269,20 @@ impl RequestBudget {
     pub(super) fn is_contended(&self) -> bool {
         let waiting = |budget: &Arc<Budget>| budget.waiting.load(Ordering::Relaxed) > 0;
         self.0.as_ref().is_some_and(waiting)
+    }
+
+    /// Waits until somebody waits for bytes that others hold: for ever where nothing bounds them.
+    pub(super) async fn contention(self) {
+        let Some(budget) = &self.0 else {
+            return std::future::pending().await;
+        };
+        loop {
+            let began = budget.began_to_wait.notified();
+            if self.is_contended() {
+                return;
+            }
+            began.await;
+        }
     }
 
     /// A share at once, if that many bytes are free.
@@ -323,6 +339,7 @@ struct Waiting<'a>(&'a Budget);
 impl Waiting<'_> {
     fn new(budget: &Budget) -> Waiting<'_> {
         budget.waiting.fetch_add(1, Ordering::Relaxed);
+        budget.began_to_wait.notify_waiters();
         Waiting(budget)
     }
 }

@@ -13,6 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use super::*;
 use crate::clock::Clock;
@@ -542,14 +543,8 @@ async fn a_second_fetch_waits_for_the_first_and_other_requests_do_not() {
     }
 }
 
-#[tokio::test]
-async fn a_slow_frame_that_holds_what_others_wait_for_is_cut_off_early() {
-    let limits = ConnectionLimits::new(ConnectionLimitValues::new(100, 100));
-    let budget = RequestBudget::bytes(COUNTED_BYTES);
-    let change = |settings: &mut ConnectionSettings| {
-        settings.contended_frame_timeout = Duration::from_millis(40);
-    };
-    let node = Node::limited(change, budget.clone(), limits);
+/// A connection of a frame that has begun and holds all that there is, and when it did at the latest.
+async fn hold_the_budget(node: &Node, budget: &RequestBudget) -> (TcpStream, Instant) {
     let mut slow = node.connect().await;
     let whole = request(1, &[b'n'; 2 * COUNTED_BYTES]);
     slow.write_all(&whole[..100]).await.unwrap();
@@ -559,12 +554,48 @@ async fn a_slow_frame_that_holds_what_others_wait_for_is_cut_off_early() {
         status = budget.status();
     }
     assert_eq!((status.total_bytes, status.waiting), (COUNTED_BYTES, 0));
+    (slow, Instant::now())
+}
+
+#[tokio::test]
+async fn a_slow_frame_that_holds_what_others_wait_for_is_cut_off_early() {
+    let limits = ConnectionLimits::new(ConnectionLimitValues::new(100, 100));
+    let budget = RequestBudget::bytes(COUNTED_BYTES);
+    let change = |settings: &mut ConnectionSettings| {
+        settings.contended_frame_timeout = Duration::from_millis(40);
+    };
+    let node = Node::limited(change, budget.clone(), limits);
+    let (mut slow, _) = hold_the_budget(&node, &budget).await;
     let mut other = node.connect().await;
     other
         .write_all(&request(2, &[b'n'; COUNTED_BYTES]))
         .await
         .unwrap();
     assert!(until_closed(&mut slow).await.is_empty());
+    assert_eq!(answer(&mut other).await, 2);
+    assert_eq!(node.closed("slow_frame"), 1);
+}
+
+#[tokio::test]
+async fn a_frame_that_was_slow_for_long_is_cut_off_as_soon_as_others_wait() {
+    let limits = ConnectionLimits::new(ConnectionLimitValues::new(100, 100));
+    let budget = RequestBudget::bytes(COUNTED_BYTES);
+    let time = Duration::from_secs(1);
+    let change = |settings: &mut ConnectionSettings| settings.contended_frame_timeout = time;
+    let node = Node::limited(change, budget.clone(), limits);
+    let (mut slow, held) = hold_the_budget(&node, &budget).await;
+    // It keeps what nobody wants, though its time is over.
+    tokio::time::sleep_until(held + time + Duration::from_millis(50)).await;
+    assert_eq!(node.closed("slow_frame"), 0);
+    let mut other = node.connect().await;
+    let wanted = Instant::now();
+    other
+        .write_all(&request(2, &[b'n'; COUNTED_BYTES]))
+        .await
+        .unwrap();
+    assert!(until_closed(&mut slow).await.is_empty());
+    let took = wanted.elapsed();
+    assert!(took < time / 2, "{took:?}");
     assert_eq!(answer(&mut other).await, 2);
     assert_eq!(node.closed("slow_frame"), 1);
 }
