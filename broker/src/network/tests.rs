@@ -543,61 +543,74 @@ async fn a_second_fetch_waits_for_the_first_and_other_requests_do_not() {
     }
 }
 
-/// A connection of a frame that has begun and holds all that there is, and when it did at the latest.
-async fn hold_the_budget(node: &Node, budget: &RequestBudget) -> (TcpStream, Instant) {
+/// A node whose requests share `COUNTED_BYTES`. A frame that is not whole may hold them for so long where others wait.
+fn contended(time: Duration) -> (Node, RequestBudget) {
+    let limits = ConnectionLimits::new(ConnectionLimitValues::new(100, 100));
+    let budget = RequestBudget::bytes(COUNTED_BYTES);
+    let change = |settings: &mut ConnectionSettings| {
+        settings.contended_frame_timeout = time;
+        settings.frame_timeout = Duration::from_secs(3600);
+    };
+    (Node::limited(change, budget.clone(), limits), budget)
+}
+
+/// Sends the beginning of a frame, and after a pause so much of it that it holds all that there is.
+async fn hold(node: &Node, budget: &RequestBudget, pause: Duration) -> TcpStream {
     let mut slow = node.connect().await;
     let whole = request(1, &[b'n'; 2 * COUNTED_BYTES]);
-    slow.write_all(&whole[..100]).await.unwrap();
+    slow.write_all(&whole[..2]).await.unwrap();
+    // The pause is the time in which a frame does not come.
+    tokio::time::sleep(pause).await;
+    slow.write_all(&whole[2..100]).await.unwrap();
     let mut status = budget.status();
     while status.used_bytes < COUNTED_BYTES {
         tokio::task::yield_now().await;
         status = budget.status();
     }
     assert_eq!((status.total_bytes, status.waiting), (COUNTED_BYTES, 0));
-    (slow, Instant::now())
+    slow
+}
+
+/// Another connection wants what the slow one holds, which is cut off for it. Gives the time that this took.
+async fn want(node: &Node, mut slow: TcpStream) -> Duration {
+    assert_eq!(node.closed("slow_frame"), 0);
+    let mut other = node.connect().await;
+    let wanted = Instant::now();
+    let whole = request(2, &[b'n'; COUNTED_BYTES]);
+    other.write_all(&whole).await.unwrap();
+    let rest = tokio::time::timeout(Duration::from_secs(20), until_closed(&mut slow)).await;
+    assert!(rest.expect("it is cut off").is_empty());
+    let took = wanted.elapsed();
+    assert_eq!(answer(&mut other).await, 2);
+    assert_eq!(node.closed("slow_frame"), 1);
+    took
 }
 
 #[tokio::test]
 async fn a_slow_frame_that_holds_what_others_wait_for_is_cut_off_early() {
-    let limits = ConnectionLimits::new(ConnectionLimitValues::new(100, 100));
-    let budget = RequestBudget::bytes(COUNTED_BYTES);
-    let change = |settings: &mut ConnectionSettings| {
-        settings.contended_frame_timeout = Duration::from_millis(40);
-    };
-    let node = Node::limited(change, budget.clone(), limits);
-    let (mut slow, _) = hold_the_budget(&node, &budget).await;
-    let mut other = node.connect().await;
-    other
-        .write_all(&request(2, &[b'n'; COUNTED_BYTES]))
-        .await
-        .unwrap();
-    assert!(until_closed(&mut slow).await.is_empty());
-    assert_eq!(answer(&mut other).await, 2);
-    assert_eq!(node.closed("slow_frame"), 1);
+    let time = Duration::from_millis(40);
+    let (node, budget) = contended(time);
+    let slow = hold(&node, &budget, Duration::ZERO).await;
+    want(&node, slow).await;
+}
+
+#[tokio::test]
+async fn a_frame_whose_length_came_late_is_cut_off_where_others_wait() {
+    let time = Duration::from_millis(40);
+    let (node, budget) = contended(time);
+    let slow = hold(&node, &budget, 2 * time).await;
+    want(&node, slow).await;
 }
 
 #[tokio::test]
 async fn a_frame_that_was_slow_for_long_is_cut_off_as_soon_as_others_wait() {
-    let limits = ConnectionLimits::new(ConnectionLimitValues::new(100, 100));
-    let budget = RequestBudget::bytes(COUNTED_BYTES);
     let time = Duration::from_secs(1);
-    let change = |settings: &mut ConnectionSettings| settings.contended_frame_timeout = time;
-    let node = Node::limited(change, budget.clone(), limits);
-    let (mut slow, held) = hold_the_budget(&node, &budget).await;
+    let (node, budget) = contended(time);
+    let slow = hold(&node, &budget, Duration::ZERO).await;
     // It keeps what nobody wants, though its time is over.
-    tokio::time::sleep_until(held + time + Duration::from_millis(50)).await;
-    assert_eq!(node.closed("slow_frame"), 0);
-    let mut other = node.connect().await;
-    let wanted = Instant::now();
-    other
-        .write_all(&request(2, &[b'n'; COUNTED_BYTES]))
-        .await
-        .unwrap();
-    assert!(until_closed(&mut slow).await.is_empty());
-    let took = wanted.elapsed();
+    tokio::time::sleep(time + Duration::from_millis(50)).await;
+    let took = want(&node, slow).await;
     assert!(took < time / 2, "{took:?}");
-    assert_eq!(answer(&mut other).await, 2);
-    assert_eq!(node.closed("slow_frame"), 1);
 }
 
 #[tokio::test]
