@@ -23,15 +23,16 @@ class Others:
     """How much of the processors others use: all but this script, what it started, and the kernel's own threads (which
     write out what a broker appended)."""
 
-    def __init__(self, *pids):
-        self.pids, self.began, self.before = list(pids), time.monotonic(), self.foreign()
+    def __init__(self):
+        self.began, self.kernel = time.monotonic(), None
+        self.before = self.foreign()
 
     def foreign(self):
         with open("/proc/stat") as file:
             words = [int(word) for word in file.readline().split()[1:]]
         # User, nice, system, and interrupts, which a process is charged with as well.
         busy = sum(words[:3]) + sum(words[5:7])
-        parents, used, kernel = {}, {}, 0
+        parents, used, kernel = {}, {}, {}
         for name in filter(str.isdigit, os.listdir("/proc")):
             try:
                 with open(f"/proc/{name}/stat") as file:
@@ -41,10 +42,13 @@ class Others:
             # With what its ended children used.
             ticks = sum(int(field) for field in fields[11:15])
             if int(fields[6]) & KERNEL_THREAD:
-                kernel += int(fields[11]) + int(fields[12])
+                kernel[name, fields[19]] = int(fields[11]) + int(fields[12])
             parents[int(name)], used[int(name)] = int(fields[1]), ticks
         own = sum(ticks for pid, ticks in used.items() if self.is_ours(pid, parents))
-        return (busy - own - kernel) / broker.TICKS
+        # Since the beginning, thread by thread: one that has ended takes with it what it had used before.
+        self.kernel = self.kernel or kernel
+        new = sum(max(0, ticks - self.kernel.get(thread, 0)) for thread, ticks in kernel.items())
+        return (busy - own - new) / broker.TICKS
 
     @staticmethod
     def is_ours(pid, parents):
