@@ -86,7 +86,7 @@ impl Flood {
     /// # Errors
     /// The first answer to the client that behaves that is wrong or does not come; a node that does not start.
     pub fn run(&self) -> io::Result<Found> {
-        let scraped_at = crate::node::free_address()?;
+        let scraped_at = crate::ports::free_address()?;
         let node = Node::start(
             "flood",
             &format!(

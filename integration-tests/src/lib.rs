@@ -11,6 +11,7 @@ pub mod differential;
 pub mod flood;
 pub mod metrics;
 pub mod node;
+pub mod ports;
 pub mod ratchet;
 pub mod record_bytes;
 pub mod schema;

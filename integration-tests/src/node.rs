@@ -4,12 +4,14 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal};
+
+use crate::ports::free_address;
 
 const PROPERTIES: &str = "server.properties";
 const OUTPUT: &str = "output";
@@ -157,11 +159,6 @@ fn spawn(wrapper: &[String], executable: &Path, directory: &Path) -> io::Result<
         .stdout(output.try_clone()?)
         .stderr(output)
         .spawn()
-}
-
-/// A port that was free a moment ago.
-pub fn free_address() -> io::Result<SocketAddr> {
-    TcpListener::bind("127.0.0.1:0")?.local_addr()
 }
 
 /// `cauce` in the folder that holds this test's own folder: `target/debug/deps/test` stands beside `target/debug/cauce`.

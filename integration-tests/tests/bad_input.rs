@@ -10,7 +10,8 @@ use integration_tests::bad_input::peer::{self, Seen};
 use integration_tests::bad_input::{Random, requests};
 use integration_tests::bench::process;
 use integration_tests::metrics;
-use integration_tests::node::{Node, free_address};
+use integration_tests::node::Node;
+use integration_tests::ports::free_address;
 use integration_tests::steady_client::SteadyClient;
 
 const PEERS: u8 = 6;

@@ -3,7 +3,8 @@
 use integration_tests::differential::runner::ErrorCounts;
 use integration_tests::differential::{cases, compare};
 use integration_tests::metrics;
-use integration_tests::node::{Node, free_address};
+use integration_tests::node::Node;
+use integration_tests::ports::free_address;
 use protocol_compat::{ApiKey, ErrorCode};
 
 #[test]

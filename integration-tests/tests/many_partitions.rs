@@ -13,7 +13,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use integration_tests::bench::client::{Client, Request, produce_error};
-use integration_tests::node::{Node, free_address};
+use integration_tests::node::Node;
+use integration_tests::ports::free_address;
 use integration_tests::record_bytes::Batch;
 
 /// Recovered first.

@@ -3,7 +3,8 @@
 
 use integration_tests::connection::Connection;
 use integration_tests::metrics;
-use integration_tests::node::{Node, free_address};
+use integration_tests::node::Node;
+use integration_tests::ports::free_address;
 use integration_tests::record_bytes::Batch;
 use serde_json::{Value, json};
 
