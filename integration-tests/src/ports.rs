@@ -1,4 +1,7 @@
-//! Ports for nodes and their metrics, that nothing else on the machine takes between the asking and the listening.
+//! Ports for nodes and their metrics, that the kernel gives to nothing else between the asking and the listening.
+//!
+//! Programs that listen on a port of their own choice, and scripts with a fixed one, are not kept away: only what listens already
+//! is passed over.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -14,7 +17,7 @@ const COUNT: u32 = 16_384;
 /// How far apart two processes with neighbouring ids begin.
 const APART: u32 = 101;
 
-/// An address of the loopback whose port nothing listens on. This process gets each port once.
+/// An address of the loopback whose port nothing listens on. This process gets each once, until all were given.
 ///
 /// # Errors
 /// The system's; `AddrInUse` if all are taken.
